@@ -1,0 +1,76 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+LINT_VERSION := v2.15.0
+LINT_DIR := $(CURDIR)/.tools/golangci-lint-$(LINT_VERSION)
+LINT := $(LINT_DIR)/golangci-lint
+
+FUZZ_TIME ?= 5s
+BENCH ?= .
+
+##@ Use
+
+.PHONY: build
+build: ## build bin/guardian and bin/guardianctl, static
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/guardian ./cmd/guardianctl
+
+.PHONY: demo
+demo: build ## keep a file on five guardians and bring it back from three
+	bin/guardianctl demo
+
+.PHONY: run
+run: build ## start one open guardian on ./data, for development only
+	GUARDIAN_STORAGE=./data bin/guardian --unauthenticated
+
+##@ Test
+
+.PHONY: check
+check: ## the quick loop: vet, and the short tests without -race
+	go vet ./...
+	go test -short ./...
+
+.PHONY: test
+test: vet lint race fuzz ## all that must be green: vet, linters, tests with -race, 5 s of each fuzz target
+
+.PHONY: test-long
+test-long: export GUARDIAN_TEST_LONG = 1
+test-long: FUZZ_TIME = 60s
+test-long: ## the full campaigns: more rounds, longer fuzzing
+	CGO_ENABLED=1 go test -race -timeout 90m ./...
+	.ci/fuzz $(FUZZ_TIME)
+
+.PHONY: bench
+bench: ## benchmarks with their baselines; BENCH=regexp chooses
+	go test -run '^$$' -bench '$(BENCH)' $$(grep -rl --include='*_test.go' --exclude-dir='.?*' '^func Benchmark' . | xargs -n1 dirname | sort -u)
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## the linters, import rules among them
+	$(LINT) run ./...
+
+# A version of its own per directory: a new version is installed beside the old.
+$(LINT):
+	CGO_ENABLED=0 GOBIN=$(LINT_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+.PHONY: race
+race:
+	CGO_ENABLED=1 go test -race -timeout 12m ./...
+
+.PHONY: fuzz
+fuzz:
+	.ci/fuzz $(FUZZ_TIME)
+
+##@ Other
+
+.PHONY: clean
+clean: ## remove what was built; tools and data stay
+	rm -rf bin
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
