@@ -1,0 +1,15 @@
+package backendtest_test
+
+import (
+	"testing"
+
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/backendtest"
+)
+
+func TestMemory(t *testing.T) {
+	backendtest.Run(t, func(*testing.T) backendtest.Opener {
+		memory := backendtest.NewMemory()
+		return func(*testing.T) backend.Backend { return memory }
+	})
+}

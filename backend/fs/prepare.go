@@ -1,0 +1,77 @@
+package fs
+
+import (
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+)
+
+// tempAge is far above the time that any caller waits for a write.
+const tempAge = time.Hour
+
+// sweepTemporary removes what writers that died have left, and no file of one
+// that may still be at work.
+func sweepTemporary(root *os.Root) error {
+	if err := makeDir(root, tempDir); err != nil {
+		return err
+	}
+	names, err := readNames(root, tempDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		info, err := root.Lstat(path.Join(tempDir, name))
+		if err != nil || time.Since(info.ModTime()) < tempAge {
+			continue
+		}
+		if err := root.Remove(path.Join(tempDir, name)); err != nil && !absent(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func readNames(root *os.Root, dir string) ([]string, error) {
+	file, err := root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return file.Readdirnames(-1)
+}
+
+func makeDir(root *os.Root, dir string) error {
+	if err := root.Mkdir(dir, dirMode); !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// makeDurable makes the storage directory and its parents where they are
+// absent. The entry of one that exists may not be on disk yet; its parent is
+// none of our business if we may not read it.
+func makeDurable(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := os.Mkdir(dir, dirMode); errors.Is(err, os.ErrNotExist) && parent != dir { //nolint:gosec // the operator names the directory
+		if err := makeDurable(parent); err != nil {
+			return err
+		}
+		return makeDurable(dir)
+	} else if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	file, err := os.Open(parent) //nolint:gosec // the operator names the directory
+	if errors.Is(err, os.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
