@@ -1,0 +1,112 @@
+package integrity
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// KeySize is the length of every key, in bytes.
+const KeySize = 32
+
+// bareKeyID names a key that was given without a keyring around it.
+const bareKeyID = "default"
+
+// Keyring is a set of named keys, one of which is primary: it seals what is
+// written now, while the others still open what they sealed. It is immutable.
+type Keyring struct {
+	primary string
+	keys    map[string][]byte
+}
+
+// keyringJSON is the stored form. Unknown fields are left alone: the same
+// secret may hold other things of the node.
+type keyringJSON struct {
+	Primary string            `json:"primary"`
+	Keys    map[string]string `json:"keys"`
+}
+
+// ParseKeyring reads `{"primary":"k2","keys":{"k1":"<base64>","k2":"..."}}`,
+// or one bare key of 32 bytes in hex or base64, whose id is then "default".
+// Surrounding space is ignored. Errors wrap ErrKeyRefused and never quote the
+// text.
+func ParseKeyring(text []byte) (*Keyring, error) {
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 {
+		return nil, refused("it is empty")
+	}
+	if text[0] != '{' {
+		key, err := decodeKey(string(text))
+		if err != nil {
+			return nil, err
+		}
+		return newKeyring(bareKeyID, map[string][]byte{bareKeyID: key})
+	}
+	var stored keyringJSON
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return nil, refused("it is not a JSON keyring")
+	}
+	keys := make(map[string][]byte, len(stored.Keys))
+	for id, encoded := range stored.Keys {
+		key, err := decodeKey(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("key %q: %w", id, err)
+		}
+		keys[id] = key
+	}
+	return newKeyring(stored.Primary, keys)
+}
+
+func newKeyring(primary string, keys map[string][]byte) (*Keyring, error) {
+	for id := range keys {
+		if !validKeyID(id) {
+			return nil, refused("key ids are 1 to 32 of [A-Za-z0-9_-]")
+		}
+	}
+	if keys[primary] == nil {
+		return nil, refused("its primary names no key of it")
+	}
+	return &Keyring{primary: primary, keys: keys}, nil
+}
+
+// Primary is the id of the key that seals.
+func (k *Keyring) Primary() string { return k.primary }
+
+// IDs lists the key ids, sorted.
+func (k *Keyring) IDs() []string { return slices.Sorted(maps.Keys(k.keys)) }
+
+func (k *Keyring) marshal() ([]byte, error) {
+	stored := keyringJSON{Primary: k.primary, Keys: map[string]string{}}
+	for id, key := range k.keys {
+		stored.Keys[id] = base64.StdEncoding.EncodeToString(key)
+	}
+	return json.Marshal(stored)
+}
+
+func decodeKey(encoded string) ([]byte, error) {
+	encoded = strings.TrimSpace(encoded)
+	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if len(encoded) == hex.EncodedLen(KeySize) {
+		key, err = hex.DecodeString(encoded)
+	}
+	if err != nil || len(key) != KeySize {
+		return nil, refused("a key is 32 bytes in hex or base64")
+	}
+	if bytes.Equal(key, make([]byte, KeySize)) {
+		return nil, refused("a key of zeros protects nothing")
+	}
+	return key, nil
+}
+
+func validKeyID(id string) bool {
+	return id != "" && len(id) <= 32 && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	})
+}
+
+func refused(why string) error { return fmt.Errorf("%w: %s", ErrKeyRefused, why) }

@@ -1,0 +1,193 @@
+// Package integrity keeps the keys of a node and seals what the node stores:
+// HMAC-SHA256 (RFC 2104) under keys derived with HKDF-SHA256 (RFC 5869) from
+// the keyring, one per label and node. A statement binds a share to its node,
+// identity, name, version and attempt, so that nothing in the storage can be
+// changed or moved without being noticed.
+package integrity
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrKeyRefused reports keys that are missing, malformed, or not those
+	// that sealed what is stored.
+	ErrKeyRefused = errors.New("integrity key refused")
+	// ErrSourceUnavailable reports a key source that could not be read.
+	ErrSourceUnavailable = errors.New("key source unavailable")
+	// ErrKeyUnknown reports a key id that is not in the keyring, even after
+	// fetching it again: it says nothing about the data.
+	ErrKeyUnknown = errors.New("integrity key id unknown")
+	// ErrMismatch reports data that is not what was sealed.
+	ErrMismatch = errors.New("integrity mismatch")
+)
+
+// refetchInterval keeps a flood of unknown key ids from becoming a flood of
+// fetches.
+const refetchInterval = time.Second
+
+// Sealer seals and opens for one node. It is safe for concurrent use.
+type Sealer struct {
+	nodeID string
+	source KeySource
+	log    *slog.Logger
+
+	fetching sync.Mutex // one fetch at a time; guards fetched
+	fetched  time.Time
+
+	mu   sync.RWMutex // guards what follows
+	ring *Keyring
+	keys map[derivation][]byte
+}
+
+type derivation struct{ keyID, label string }
+
+// NewSealer fetches the keyring and returns a Sealer for the node. Errors are
+// those of the KeySource.
+func NewSealer(ctx context.Context, nodeID string, source KeySource, log *slog.Logger) (*Sealer, error) {
+	s := &Sealer{nodeID: nodeID, source: source, log: log}
+	if err := s.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// NodeID is the node that this Sealer seals for.
+func (s *Sealer) NodeID() string { return s.nodeID }
+
+// PrimaryKeyID is the id of the key that seals now.
+func (s *Sealer) PrimaryKeyID() string { return s.keyring().primary }
+
+func (s *Sealer) keyring() *Keyring {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.ring
+}
+
+// Reload fetches the keyring again. On an error the last good one stays.
+func (s *Sealer) Reload(ctx context.Context) error {
+	s.fetching.Lock()
+	defer s.fetching.Unlock()
+	return s.fetch(ctx)
+}
+
+func (s *Sealer) fetch(ctx context.Context) error {
+	ring, err := s.source.Keyring(ctx)
+	s.fetched = time.Now()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring, s.keys = ring, map[derivation][]byte{}
+	return nil
+}
+
+// Seal returns the primary key's id and the HMAC of parts under it. The label
+// says what is sealed; what is sealed under one label opens under no other.
+func (s *Sealer) Seal(label string, parts ...[]byte) (keyID string, tag []byte, err error) {
+	keyID = s.PrimaryKeyID()
+	tag, err = s.tag(keyID, label, parts)
+	return keyID, tag, err
+}
+
+// Open checks a tag made by Seal, in constant time. A key id that is not known
+// makes it fetch the keyring again; if it is still unknown, ErrKeyUnknown,
+// unless a known key opens the tag: then it is the key id that was damaged.
+// Errors: ErrMismatch, ErrKeyUnknown.
+func (s *Sealer) Open(ctx context.Context, label, keyID string, tag []byte, parts ...[]byte) error {
+	return s.open(ctx, label, keyID, tag, func(string) [][]byte { return parts })
+}
+
+// open is Open for parts that themselves contain the key id.
+func (s *Sealer) open(ctx context.Context, label, keyID string, tag []byte, parts func(keyID string) [][]byte) error {
+	if !validKeyID(keyID) {
+		return fmt.Errorf("%w: malformed key id", ErrMismatch)
+	}
+	err := s.check(keyID, label, tag, parts(keyID))
+	if !errors.Is(err, ErrKeyUnknown) {
+		return err
+	}
+	s.refetch(ctx)
+	if err = s.check(keyID, label, tag, parts(keyID)); !errors.Is(err, ErrKeyUnknown) {
+		return err
+	}
+	for _, known := range s.keyring().IDs() {
+		if s.check(known, label, tag, parts(known)) == nil {
+			return fmt.Errorf("%w: the key id was changed", ErrMismatch)
+		}
+	}
+	return err
+}
+
+func (s *Sealer) check(keyID, label string, tag []byte, parts [][]byte) error {
+	want, err := s.tag(keyID, label, parts)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(want, tag) {
+		return ErrMismatch
+	}
+	return nil
+}
+
+func (s *Sealer) refetch(ctx context.Context) {
+	s.fetching.Lock()
+	defer s.fetching.Unlock()
+	if time.Since(s.fetched) < refetchInterval {
+		return
+	}
+	if err := s.fetch(ctx); err != nil {
+		s.log.Warn("fetching the keyring failed, keeping the last good one", "error", err)
+	}
+}
+
+// tag computes HMAC-SHA256 over the parts, each behind its length as 64-bit
+// big-endian, so that no two lists of parts give the same input.
+func (s *Sealer) tag(keyID, label string, parts [][]byte) ([]byte, error) {
+	key, err := s.derive(keyID, label)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, key)
+	var length [8]byte
+	for _, part := range parts {
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		mac.Write(length[:])
+		mac.Write(part)
+	}
+	return mac.Sum(nil), nil
+}
+
+func (s *Sealer) derive(keyID, label string) ([]byte, error) {
+	id := derivation{keyID, label}
+	s.mu.RLock()
+	key, ring := s.keys[id], s.ring
+	s.mu.RUnlock()
+	if key != nil {
+		return key, nil
+	}
+	master := ring.keys[keyID]
+	if master == nil {
+		return nil, fmt.Errorf("%w: %q", ErrKeyUnknown, keyID)
+	}
+	key, err := hkdf.Key(sha256.New, master, nil, "guardian/v1/"+label+"\x00"+s.nodeID, sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("deriving key: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ring == ring {
+		s.keys[id] = key
+	}
+	return key, nil
+}
