@@ -1,0 +1,897 @@
+package guardian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/backendtest"
+	"github.com/vault-guardian/guardian/integrity"
+)
+
+// The explicit-state model: the production code, with every backend call of
+// every request held until the explorer picks which goes next and how it ends.
+// The explorer walks all choices depth first, by running the scenario again
+// with another prefix of choices, and prunes a state that it has seen: stored
+// objects, what every request has been told so far, what is still in flight.
+//
+// Reductions: objects of a generation that nothing names yet are seen by nobody
+// else, so their writes are not interleaved with other requests, only failed; the
+// two objects of a generation are read in one order and without faults; and what a request drops behind its answer is one step, except in the scenarios
+// with somebody who reads what is dropped.
+
+// op is one step of a request.
+type op struct {
+	kind    string // push, pull, delete, clean
+	version uint64
+	bytes   string
+	older   bool // pull: ask for version
+}
+
+// scenario is a set of requests running side by side, over a first state made
+// by running before without faults.
+type scenario struct {
+	name     string
+	before   []op
+	requests [][]op
+	faults   int
+	jump     bool // 25 hours may pass, once
+	drops    bool // interleave what a push or delete drops behind its answer, too
+}
+
+// event is what an op was told, between two moments of the run.
+type event struct {
+	op
+	actor int
+	// start is how many events had ended when the op began; it ends behind
+	// all before it in the list.
+	start int
+	err   error
+	got   Share
+}
+
+func (e event) acked() bool {
+	if conflict, ok := errors.AsType[*api.VersionConflictError](e.err); ok && conflict.Stored {
+		return true
+	}
+	return e.err == nil
+}
+
+// refusedForGood: a definite answer that the op had no effect.
+func (e event) refusedForGood() bool {
+	conflict, ok := errors.AsType[*api.VersionConflictError](e.err)
+	return ok && !conflict.Stored || errors.Is(e.err, api.ErrNotFound)
+}
+
+type verdict int
+
+const (
+	apply verdict = iota
+	notApplied
+	answerLost
+	landsLate // fails now, is applied at some later moment
+	crash     // the request's process is gone, the call was not applied
+	crashDone // the same, the call was applied
+)
+
+var (
+	errFault   = errors.New("injected fault")
+	errCrashed = errors.New("process killed")
+)
+
+// call is one backend call waiting for the explorer.
+type call struct {
+	actor   int
+	op, key string
+	write   bool
+	run     func() (string, error) // does it; the text is what the caller learns
+	grant   chan verdict
+}
+
+func (c *call) id() string { return fmt.Sprintf("%d %s %s", c.actor, c.op, c.key) }
+
+// invisible: a write to an object that only its own request can name yet.
+func (c *call) invisible() bool { return c.op == "put" && c.isObject() }
+
+// isObject: part of a generation.
+func (c *call) isObject() bool { return !strings.HasSuffix(c.key, "/version") }
+
+// gate is a Backend whose calls wait for the explorer.
+type gate struct {
+	backend.Backend
+	world *world
+	actor int
+	free  *bool // while set, calls do not wait
+}
+
+func (g gate) pass(name, key string, write bool, run func() (string, error)) error {
+	w := g.world
+	if !w.gated || *g.free {
+		_, err := run()
+		return err
+	}
+	if w.crashed[g.actor] {
+		return errCrashed
+	}
+	c := &call{actor: g.actor, op: name, key: key, write: write, run: run, grant: make(chan verdict)}
+	w.arrive <- c
+	var told string
+	var err error
+	switch <-c.grant {
+	case apply:
+		told, err = run()
+	case answerLost:
+		_, _ = run()
+		err = errFault
+	case crashDone:
+		_, _ = run()
+		err = errCrashed
+	case crash:
+		err = errCrashed
+	case notApplied, landsLate:
+		err = errFault
+	}
+	w.learn <- learnt{c, fmt.Sprint(told, err)}
+	return err
+}
+
+func (g gate) Get(ctx context.Context, key string) (data []byte, rev backend.Revision, err error) {
+	err = g.pass("get", key, false, func() (string, error) {
+		var err error
+		data, rev, err = g.Backend.Get(ctx, key)
+		if !strings.HasSuffix(key, "/version") {
+			return "", err // its name says what is in it, but for the time of the run
+		}
+		return string(data), err
+	})
+	return data, rev, err
+}
+
+func (g gate) Put(ctx context.Context, key string, data []byte, rev backend.Revision) (now backend.Revision, err error) {
+	if g.world.breakage.unconditional {
+		rev = backend.AnyRevision
+	}
+	err = g.pass("put", key, true, func() (string, error) {
+		if g.world.breakage.forgetDeleted && strings.Contains(string(data), "\ndeleted ") {
+			return "", g.Backend.Delete(ctx, key, rev)
+		}
+		var err error
+		now, err = g.Backend.Put(ctx, key, data, rev)
+		return "", err
+	})
+	return now, err
+}
+
+func (g gate) Delete(ctx context.Context, key string, rev backend.Revision) error {
+	return g.pass("delete", key, true, func() (string, error) { return "", g.Backend.Delete(ctx, key, rev) })
+}
+
+func (g gate) List(ctx context.Context, prefix, after string) iter.Seq2[backend.Entry, error] {
+	return func(yield func(backend.Entry, error) bool) {
+		var entries []backend.Entry
+		err := g.pass("list", prefix, false, func() (string, error) {
+			var keys []string
+			for entry, err := range g.Backend.List(ctx, prefix, after) {
+				if err != nil {
+					return "", err
+				}
+				entries = append(entries, entry)
+				keys = append(keys, fmt.Sprint(entry.Key, time.Since(entry.ModTime)))
+			}
+			return strings.Join(keys, " "), nil
+		})
+		if err != nil {
+			yield(backend.Entry{}, err)
+			return
+		}
+		for _, entry := range entries {
+			if !yield(entry, nil) {
+				return
+			}
+		}
+	}
+}
+
+type learnt struct {
+	call *call
+	text string
+}
+
+// breakage takes out rules that are not decisions of the code.
+type breakage struct {
+	unconditional bool // the compare-and-swap compares nothing
+	forgetDeleted bool // a delete removes `version` instead of leaving a tombstone
+}
+
+// world is one run of a scenario.
+type world struct {
+	store    *backendtest.Memory
+	sealer   *integrity.Sealer
+	rules    rules
+	breakage breakage
+
+	gated   bool
+	arrive  chan *call
+	learn   chan learnt
+	finish  chan int
+	crashed []bool
+	// finished: what a request knew when it ended matters no more, only what
+	// it answered.
+	finished []bool
+
+	pending  []*call
+	ghosts   []*call // writes that will still land
+	known    []uint64
+	counts   map[string]int
+	events   []event
+	asked    []op
+	mu       sync.Mutex  // guards events and begun where requests end at once
+	begun    map[int]int // when each request began its present op
+	faults   int
+	drops    bool
+	mayJump  bool
+	jumped   bool
+	named    map[string]bool // every generation ever named by `version`
+	previous *commit
+	wrong    error
+	trace    []string
+}
+
+var modelSlot = Slot{strings.Repeat("ab", 32)}
+
+func (w *world) node(actor int) *Node {
+	n, err := newNode(gate{w.store, w, actor, new(bool)}, w.sealer, Config{Retain: 2, RequestTimeout: 30 * time.Second, Logger: quiet})
+	if err != nil {
+		panic(err)
+	}
+	n.background.stop()
+	close(n.background.closing)
+	n.background = &background{jobs: make(chan func(context.Context), 8)} // run by the actor itself
+	n.rules = w.rules
+	attempts := 0
+	n.newAttempt = func() string { attempts++; return fmt.Sprintf("%06x%06x", actor+1, attempts) }
+	return n
+}
+
+// perform runs one op and what it leaves to the background.
+func (w *world) perform(n *Node, actor int, o op) event {
+	e := w.begin(actor, o)
+	ctx := context.Background()
+	switch o.kind {
+	case "push":
+		e.err = n.Push(ctx, modelSlot, Share{Data: []byte(o.bytes), Version: o.version})
+	case "pull":
+		var version *uint64
+		if o.older {
+			version = &o.version
+		}
+		e.got, e.err = n.Pull(ctx, modelSlot, version)
+	case "delete":
+		e.err = n.Delete(ctx, modelSlot, o.version)
+	case "clean":
+		e.err = n.sweepSlot(ctx, modelSlot, &SweepReport{})
+	}
+	w.end(e)
+	free := n.store.(gate).free
+	*free = !w.drops && (!w.gated || !w.crashed[actor])
+	defer func() { *free = false }()
+	for {
+		select {
+		case job := <-n.background.jobs:
+			job(ctx)
+			continue
+		default:
+		}
+		return e
+	}
+}
+
+func (w *world) begin(actor int, o op) event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun[actor] = len(w.events)
+	return event{op: o, actor: actor, start: len(w.events)}
+}
+
+func (w *world) end(e event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.gated || !w.crashed[e.actor] {
+		w.events = append(w.events, e)
+	}
+}
+
+// explorer walks the tree of choices.
+type explorer struct {
+	path []int // the choices of this run
+	wide []int // how many there were at each
+	seen map[uint64]bool
+}
+
+// next moves path to the next unexplored leaf.
+func (x *explorer) next() bool {
+	for i := len(x.path) - 1; i >= 0; i-- {
+		if x.path[i]+1 < x.wide[i] {
+			x.path, x.wide = x.path[:i+1], x.wide[:i+1]
+			x.path[i]++
+			return true
+		}
+	}
+	return false
+}
+
+// choose returns the choice at this depth, or false where the state is known.
+func (x *explorer) choose(depth, options int, state func() uint64) (int, bool) {
+	if depth < len(x.path) {
+		return x.path[depth], true
+	}
+	key := state()
+	if x.seen[key] {
+		return 0, false
+	}
+	x.seen[key] = true
+	x.path, x.wide = append(x.path, 0), append(x.wide, options)
+	return 0, true
+}
+
+// explore runs a scenario to the end of its tree, or to the first violation.
+func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violation error) {
+	sealer := testSealer(t)
+	x := &explorer{seen: map[uint64]bool{}}
+	// A bubble's clock can hold 292 years, a run takes up to 50 hours of them.
+	const runsPerBubble = 10_000
+	more := true
+	bubble := func(*testing.T) {
+		for range runsPerBubble {
+			w := &world{
+				store: backendtest.NewMemory(), sealer: sealer, rules: r, breakage: b,
+				arrive: make(chan *call, 64), learn: make(chan learnt, 64), finish: make(chan int, len(s.requests)),
+				finished: make([]bool, len(s.requests)),
+				crashed:  make([]bool, len(s.requests)), known: make([]uint64, len(s.requests)),
+				counts: map[string]int{}, named: map[string]bool{}, begun: map[int]int{},
+				faults: s.faults, drops: s.drops, mayJump: s.jump,
+			}
+			if violation = w.run(s, x); violation != nil {
+				violation = fmt.Errorf("%w\n  %s", violation, strings.Join(w.trace, "\n  "))
+			}
+			if more = violation == nil && x.next(); !more {
+				return
+			}
+		}
+	}
+	for more {
+		synctest.Test(t, bubble)
+	}
+	return len(x.seen), violation
+}
+
+// run plays one path; nil when nothing was violated or the state was known.
+func (w *world) run(s scenario, x *explorer) error {
+	setup := w.node(len(s.requests))
+	for _, o := range s.before {
+		w.perform(setup, len(s.requests), o)
+		w.observe()
+	}
+	w.gated = true
+	done := make(chan struct{}, len(s.requests))
+	w.asked = slices.Concat(s.requests...)
+	w.asked = append(w.asked, s.before...)
+	for actor, ops := range s.requests {
+		n := w.node(actor)
+		go func() {
+			for _, o := range ops {
+				w.perform(n, actor, o)
+			}
+			w.finish <- actor
+			done <- struct{}{}
+		}()
+	}
+	complete := w.schedule(x)
+	for i := range w.crashed { // let everything end that is still waiting
+		w.crashed[i] = !complete || w.crashed[i]
+	}
+	for range s.requests {
+		w.release()
+		<-done
+	}
+	if !complete || w.wrong != nil {
+		return w.wrong
+	}
+	w.gated = false
+	return w.judge()
+}
+
+// release fails all waiting calls, as often as it takes.
+func (w *world) release() {
+	for {
+		synctest.Wait()
+		w.collect()
+		if len(w.pending) == 0 {
+			return
+		}
+		for _, c := range w.pending {
+			c.grant <- crash
+		}
+		w.pending = nil
+	}
+}
+
+// schedule picks until nothing is left to pick; false when pruned.
+func (w *world) schedule(x *explorer) bool {
+	for depth := 0; ; depth++ {
+		synctest.Wait()
+		w.collect()
+		options := w.options()
+		if len(options) == 0 {
+			return true
+		}
+		i, fresh := x.choose(depth, len(options), w.state)
+		if !fresh {
+			return false
+		}
+		w.trace = append(w.trace, options[i].text)
+		options[i].do()
+		synctest.Wait()
+		w.collect()
+		if w.observe(); w.wrong != nil {
+			return false
+		}
+	}
+}
+
+func (w *world) collect() {
+	for {
+		select {
+		case c := <-w.arrive:
+			w.pending = append(w.pending, c)
+		case l := <-w.learn:
+			id := l.call.id()
+			w.counts[id]++
+			if w.crashed[l.call.actor] {
+				continue
+			}
+			w.known[l.call.actor] += digest(fmt.Sprint(id, w.counts[id], l.text)) // order among siblings is no knowledge
+		case actor := <-w.finish:
+			w.finished[actor] = true
+		default:
+			for actor, finished := range w.finished {
+				if finished {
+					w.known[actor] = 0
+				}
+			}
+			slices.SortFunc(w.pending, func(a, b *call) int { return strings.Compare(a.id(), b.id()) })
+			return
+		}
+	}
+}
+
+type option struct {
+	text string
+	do   func()
+}
+
+func (w *world) options() (options []option) {
+	for i, c := range w.pending {
+		if c.invisible() {
+			return w.outcomes(i, c)
+		}
+	}
+	reading := map[int]bool{}
+	for i, c := range w.pending {
+		if !w.drops && c.op == "get" && c.isObject() {
+			if reading[c.actor] {
+				continue // its sibling goes first
+			}
+			reading[c.actor] = true
+		}
+		options = append(options, w.outcomes(i, c)...)
+	}
+	for i, c := range w.ghosts {
+		options = append(options, option{"lands late: " + c.id(), func() {
+			w.ghosts = slices.Delete(w.ghosts, i, i+1)
+			_, _ = c.run()
+		}})
+	}
+	if w.mayJump && !w.jumped && !w.committing() {
+		options = append(options, option{"25 hours pass", func() { w.jumped = true; time.Sleep(25 * time.Hour) }})
+	}
+	return options
+}
+
+// committing: a compare-and-swap is on its way. Deadlines end it long before
+// hours pass.
+func (w *world) committing() bool {
+	return slices.ContainsFunc(w.pending, func(c *call) bool { return c.op == "put" && !c.isObject() })
+}
+
+var verdictNames = []string{"", "fails: ", "answer lost: ", "fails, will land: ", "killed before: ", "killed after: "}
+
+// outcomes lists how one waiting call may end.
+func (w *world) outcomes(i int, c *call) (options []option) {
+	verdicts := []verdict{apply}
+	if w.faults > 0 && (c.write || !c.isObject() || w.drops) {
+		verdicts = append(verdicts, notApplied)
+		if c.write { // a crash at a read is one at the write before or behind it
+			verdicts = append(verdicts, crash)
+		}
+		if c.op == "put" && !c.invisible() {
+			verdicts = append(verdicts, answerLost, crashDone)
+		}
+		if c.op == "put" && !c.invisible() && !w.mayJump {
+			verdicts = append(verdicts, landsLate)
+		}
+	}
+	for _, v := range verdicts {
+		options = append(options, option{verdictNames[v] + c.id(), func() {
+			w.pending = slices.Delete(w.pending, i, i+1)
+			if v != apply {
+				w.faults--
+			}
+			if v == landsLate {
+				w.ghosts = append(w.ghosts, c)
+			}
+			if v == crash || v == crashDone {
+				w.kill(c.actor)
+			}
+			c.grant <- v
+		}})
+	}
+	return options
+}
+
+// kill ends a process: its other calls in flight end without effect.
+func (w *world) kill(actor int) {
+	w.crashed[actor], w.known[actor] = true, 0
+	w.pending = slices.DeleteFunc(w.pending, func(c *call) bool {
+		if c.actor != actor {
+			return false
+		}
+		c.grant <- crash
+		return true
+	})
+}
+
+// state is the key under which an explored state is remembered.
+func (w *world) state() uint64 {
+	var b strings.Builder
+	objects := w.store.Objects()
+	for entry := range w.store.List(context.Background(), "", "") {
+		fmt.Fprint(&b, entry.Key, time.Since(entry.ModTime), ";")
+		if strings.HasSuffix(entry.Key, "/version") {
+			b.Write(objects[entry.Key])
+		}
+	}
+	fmt.Fprint(&b, w.known, w.crashed, w.faults, w.jumped, w.begun)
+	for _, c := range append(slices.Clone(w.pending), w.ghosts...) {
+		fmt.Fprint(&b, c.id(), ";")
+	}
+	for _, e := range w.events { // what was promised is part of what must hold
+		fmt.Fprint(&b, e.actor, e.op, e.start, e.err, e.got.Version, string(e.got.Data), "|")
+	}
+	return digest(b.String())
+}
+
+func digest(s string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s))
+	return h.Sum64()
+}
+
+// observe looks at `version` after every step.
+func (w *world) observe() {
+	raw, ok := w.store.Objects()[modelSlot.commitKey()]
+	if !ok {
+		if w.previous != nil {
+			w.wrong = errors.New("the version object is gone")
+		}
+		return
+	}
+	now, err := openCommit(context.Background(), w.sealer, modelSlot, raw)
+	if err != nil {
+		w.wrong = err
+		return
+	}
+	before := w.previous
+	w.previous = now
+	for _, g := range now.named() {
+		w.named[g.String()] = true
+	}
+	switch {
+	case before == nil:
+	case now.current < before.current:
+		w.wrong = fmt.Errorf("version went back from %d to %d", before.current, now.current)
+	case now.current == before.current && now.live != nil && before.live != nil && *now.live != *before.live:
+		w.wrong = fmt.Errorf("two splits were committed at version %d", now.current)
+	case now.current > before.current && before.live != nil && (len(now.older) == 0 || now.older[0] != *before.live):
+		w.wrong = errors.New("the previous version was not retained")
+	}
+}
+
+// judge checks the promises made, then what can still be done.
+func (w *world) judge() error {
+	if err := w.judgeEvents(); err != nil {
+		return err
+	}
+	n := w.node(len(w.crashed) + 1)
+	for _, e := range slices.Clone(w.events) {
+		if e.kind != "push" || e.acked() || e.refusedForGood() {
+			continue
+		}
+		again := w.perform(n, e.actor, e.op)
+		if !again.acked() && w.previous != nil && e.version > w.previous.current {
+			return fmt.Errorf("a retry of version %d with the same bytes fails: %w", e.version, again.err)
+		}
+		if w.observe(); w.wrong != nil {
+			return w.wrong
+		}
+	}
+	if w.previous != nil && w.previous.live == nil {
+		refused := w.perform(n, len(w.crashed), op{kind: "push", version: w.previous.current, bytes: "replay"})
+		if refused.acked() {
+			return fmt.Errorf("a push at the deleted version %d was taken", w.previous.current)
+		}
+	}
+	time.Sleep(25 * time.Hour)
+	if e := w.perform(n, len(w.crashed), op{kind: "clean"}); e.err != nil {
+		return fmt.Errorf("cleaning: %w", e.err)
+	}
+	return w.judgeObjects(n)
+}
+
+// judgeObjects: after cleaning, everything named is there and sound, and
+// nothing else is there.
+func (w *world) judgeObjects(n *Node) error {
+	if w.observe(); w.wrong != nil {
+		return w.wrong
+	}
+	expected := map[string]bool{modelSlot.commitKey(): true}
+	for _, g := range w.previous.named() {
+		expected[modelSlot.shareKey(g)], expected[modelSlot.checksumKey(g)] = true, true
+		if _, _, err := n.load(context.Background(), modelSlot, g); err != nil {
+			return fmt.Errorf("generation %s is named but: %w", g, err)
+		}
+	}
+	for key := range w.store.Objects() {
+		if !expected[key] && w.previous != nil {
+			return fmt.Errorf("%s is left over after cleaning", key)
+		}
+	}
+	return nil
+}
+
+func (w *world) judgeEvents() error {
+	content := map[uint64]string{}
+	for _, e := range w.events {
+		switch {
+		case errors.Is(e.err, api.ErrIntegrityFailed):
+			return fmt.Errorf("%v is told of damage where there is none: %w", e.op, e.err)
+		case e.kind == "push" && e.refusedForGood() && w.wasNamed(e):
+			return fmt.Errorf("%v was committed, yet refused", e.op)
+		case e.kind == "push" && e.acked():
+			if err := sameContent(content, e.version, e.bytes); err != nil {
+				return err
+			}
+		case e.kind == "pull" && e.err == nil:
+			if err := sameContent(content, e.got.Version, string(e.got.Data)); err != nil {
+				return err
+			}
+			if err := w.judgePull(e); err != nil {
+				return err
+			}
+		case e.kind == "pull" && !e.older && errors.Is(e.err, api.ErrNotFound):
+			if err := w.judgeAbsence(e); err != nil {
+				return err
+			}
+		}
+	}
+	return w.judgeEnd()
+}
+
+// wasNamed: whether the attempt of a push was ever committed.
+func (w *world) wasNamed(e event) bool {
+	for name := range w.named {
+		if strings.HasPrefix(name, fmt.Sprintf("%d-%06x", e.version, e.actor+1)) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameContent(content map[uint64]string, version uint64, bytes string) error {
+	if before, ok := content[version]; ok && before != bytes {
+		return fmt.Errorf("version %d was both %q and %q", version, before, bytes)
+	}
+	content[version] = bytes
+	return nil
+}
+
+// judgePull: what was acknowledged before a pull began binds its answer.
+func (w *world) judgePull(pull event) error {
+	for _, e := range w.events[:pull.start] {
+		if !e.acked() || pull.older {
+			continue
+		}
+		if e.kind == "push" && pull.got.Version < e.version {
+			return fmt.Errorf("a pull got version %d after %d was acknowledged", pull.got.Version, e.version)
+		}
+		if e.kind == "delete" && pull.got.Version <= e.version {
+			return fmt.Errorf("a pull got version %d after its delete was acknowledged", pull.got.Version)
+		}
+	}
+	return nil
+}
+
+// judgeAbsence: an acknowledged push is found unless somebody deletes it.
+func (w *world) judgeAbsence(pull event) error {
+	for _, e := range w.events[:pull.start] {
+		if e.kind == "push" && e.acked() && !w.someDelete(e.version) {
+			return fmt.Errorf("version %d was acknowledged, yet not found", e.version)
+		}
+	}
+	return nil
+}
+
+// judgeEnd: the final state keeps every promise.
+func (w *world) judgeEnd() error {
+	for _, e := range w.events {
+		if !e.acked() || e.kind == "pull" || e.kind == "clean" {
+			continue
+		}
+		switch {
+		case w.previous == nil || w.previous.current < e.version:
+			return fmt.Errorf("%v was acknowledged and is lost", e.op)
+		case e.kind == "delete" && w.previous.live != nil && w.previous.current == e.version:
+			return fmt.Errorf("%v was acknowledged and undone", e.op)
+		case e.kind == "push" && w.previous.current == e.version && w.previous.live == nil && !w.someDelete(e.version):
+			return fmt.Errorf("%v was acknowledged and nobody deleted it", e.op)
+		}
+	}
+	return nil
+}
+
+// someDelete: whether anybody was asked to delete the version or a later one.
+func (w *world) someDelete(version uint64) bool {
+	return slices.ContainsFunc(w.asked, func(o op) bool { return o.kind == "delete" && o.version >= version })
+}
+
+func push(version uint64, bytes string) op { return op{kind: "push", version: version, bytes: bytes} }
+
+var (
+	pull  = op{kind: "pull"}
+	clean = op{kind: "clean"}
+)
+
+func pullOlder(version uint64) op { return op{kind: "pull", version: version, older: true} }
+func remove(version uint64) op    { return op{kind: "delete", version: version} }
+
+var scenarios = []scenario{
+	{name: "first push", requests: [][]op{{push(1, "A")}, {pull}}, faults: 2, drops: true},
+	{name: "two first pushes", requests: [][]op{{push(1, "A")}, {push(1, "B")}}, faults: 2, drops: true},
+	{name: "the same push twice", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(2, "B")}}, faults: 2, drops: true},
+	{name: "two pushes of one version", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(2, "C")}}, faults: 2, drops: true},
+	{name: "two pushes of two versions", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(3, "C")}}, faults: 2, drops: true},
+	{name: "a push overtaken twice", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(3, "C"), push(4, "D")}}, faults: 2, drops: true},
+	{name: "push and pull", before: []op{push(1, "A"), push(2, "B")}, requests: [][]op{{push(3, "C")}, {pull}}, faults: 2, drops: true},
+	{name: "push and pull of the older", before: []op{push(1, "A"), push(2, "B")}, requests: [][]op{{push(3, "C")}, {pullOlder(1)}}, faults: 2, drops: true},
+	{name: "two pushes behind a pull", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B"), push(3, "C")}, {pull}}, faults: 2, drops: true},
+	{name: "push and delete", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {remove(1)}}, faults: 2, drops: true},
+	{name: "push and delete of it", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {remove(2)}}, faults: 2, drops: true},
+	{name: "delete and pull", before: []op{push(1, "A")}, requests: [][]op{{remove(1), pull}, {pull}}, faults: 2, drops: true},
+	{name: "two deletes", before: []op{push(1, "A")}, requests: [][]op{{remove(1)}, {remove(1)}}, faults: 2, drops: true},
+	{name: "push after delete", before: []op{push(1, "A"), remove(1)}, requests: [][]op{{push(2, "B"), pull}, {push(1, "C")}}, faults: 2, drops: true},
+	{name: "push and clean", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {clean}}, faults: 2, drops: true},
+	{name: "two pushes and clean", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(3, "C")}, {clean}}, faults: 2, drops: true},
+	{name: "three pushes", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(3, "C")}, {push(4, "D")}}, faults: 2, drops: true},
+	{name: "push, delete, pull", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {remove(1)}, {pull}}, faults: 2, drops: true},
+	{name: "a writer asleep, and clean", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {clean}}, faults: 1, jump: true, drops: true},
+}
+
+// TestModel explores every scenario: no rule of storage.md is ever violated.
+// With GUARDIAN_TEST_LONG=1
+// those of two requests have one fault more.
+func TestModel(t *testing.T) {
+	for _, s := range scenarios {
+		if os.Getenv("GUARDIAN_TEST_LONG") == "1" && s.faults < 2 && len(s.requests) < 3 {
+			s.faults++
+		}
+		t.Run(s.name, func(t *testing.T) {
+			states, violation := explore(t, s, pageRules, breakage{})
+			if violation != nil {
+				t.Fatal(violation)
+			}
+			if states < 10 {
+				t.Fatalf("only %d states explored", states)
+			}
+			t.Logf("%d states", states)
+		})
+	}
+}
+
+// TestModelCatchesEveryRuleTakenOut: each rule is needed, and the model sees
+// when it is not kept.
+func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
+	change := func(f func(*rules)) rules { r := pageRules; f(&r); return r }
+	for _, without := range []struct {
+		rule     string
+		seenIn   string
+		rules    rules
+		breakage breakage
+	}{
+		{rule: "a version may not be pushed twice", seenIn: "the same push twice", rules: change(func(r *rules) {
+			r.push = func(s *commit, g generation, retain int) (*commit, bool) {
+				if s != nil && g.version == s.current {
+					lower := *s
+					lower.current--
+					s = &lower
+				}
+				return decidePush(s, g, retain)
+			}
+		})},
+		{rule: "versions only grow", seenIn: "two pushes of two versions", rules: change(func(r *rules) {
+			r.push = func(s *commit, g generation, retain int) (*commit, bool) {
+				return &commit{current: g.version, live: &g}, true
+			}
+		})},
+		{rule: "the previous generation is retained", seenIn: "push and pull", rules: change(func(r *rules) {
+			r.push = func(s *commit, g generation, _ int) (*commit, bool) { return decidePush(s, g, 1) }
+		})},
+		{rule: "the commit is a compare-and-swap", seenIn: "two pushes of two versions", rules: pageRules, breakage: breakage{unconditional: true}},
+		{rule: "a delete leaves a tombstone", seenIn: "delete and pull", rules: pageRules, breakage: breakage{forgetDeleted: true}},
+		{rule: "only the version named is deleted", seenIn: "push and delete", rules: change(func(r *rules) {
+			r.remove = func(s *commit, _ uint64) decision {
+				if s == nil || s.live == nil {
+					return decidedNotFound
+				}
+				return decidedGo
+			}
+		})},
+		{rule: "an unknown outcome is never a refusal", seenIn: "push and delete of it", rules: change(func(r *rules) {
+			r.resolve = func(s *commit, same bool, g generation) outcome {
+				if o := resolvePush(s, same, g); o != outcomeUnknown {
+					return o
+				}
+				return outcomeAgain
+			}
+		})},
+		{rule: "what names us after a lost answer is a success", seenIn: "first push", rules: change(func(r *rules) {
+			r.resolve = func(*commit, bool, generation) outcome { return outcomeAgain }
+		})},
+		{rule: "what is above version is not dropped", seenIn: "push and clean", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, _ time.Duration) bool { return !s.names(g) }
+		})},
+		{rule: "what version names is not dropped", seenIn: "push and clean", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, age time.Duration) bool {
+				return s != nil && g.version < s.current || obsolete(s, g, age)
+			}
+		})},
+		{rule: "what can never be committed is dropped", seenIn: "two pushes of one version", rules: change(func(r *rules) {
+			r.obsolete = func(*commit, generation, time.Duration) bool { return false }
+		})},
+		{rule: "no commit comes later than the request timeout", seenIn: "a writer asleep, and clean", rules: change(func(r *rules) {
+			r.mayCommit = func(time.Duration, time.Duration) bool { return true }
+		})},
+		{rule: "a pull that misses an object reads version again", seenIn: "two pushes behind a pull", rules: change(func(r *rules) {
+			r.mayReread = func(bool) bool { return false }
+		})},
+	} {
+		t.Run(without.rule, func(t *testing.T) {
+			i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == without.seenIn })
+			_, violation := explore(t, scenarios[i], without.rules, without.breakage)
+			if violation == nil {
+				t.Fatalf("%q does not notice that the rule is gone", without.seenIn)
+			}
+			t.Log(violation)
+		})
+	}
+}

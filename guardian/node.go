@@ -1,0 +1,190 @@
+// Package guardian holds the rules of one node: push, pull, delete, which
+// versions are retained, what is cleaned, what is quarantined. It is the only
+// home of anti-rollback and of the layout of objects.
+//
+// Nothing is kept in the process that the storage does not hold, so any number
+// of nodes in any number of processes may work on one storage. What a nil
+// error acknowledged survives a crash of the process at any later moment, and
+// of the machine if the backend is durable; a crash at any earlier moment
+// leaves the old state or the new one.
+package guardian
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/integrity"
+)
+
+// Share is one share as its owner pushed it.
+type Share struct {
+	Data    []byte
+	Version uint64
+	// Threshold is K of the split, 0 when unknown.
+	Threshold int
+	// Split is 32 hex digits that name the split, or "".
+	Split    string
+	Manifest []byte
+	// Epoch counts redistributions; 0 as pushed. Push ignores it.
+	Epoch uint64
+}
+
+// Config is what a Node needs to know beside its storage and keys.
+type Config struct {
+	// Retain is the number of committed generations kept, the current one
+	// included; at least 1.
+	Retain int
+	// RequestTimeout bounds the time from a push's first object to its commit.
+	RequestTimeout time.Duration
+	Logger         *slog.Logger
+}
+
+// Node is one guardian over its storage. It is safe for concurrent use.
+type Node struct {
+	store  backend.Backend
+	sealer *integrity.Sealer
+	cfg    Config
+	log    *slog.Logger
+
+	rules      rules
+	newAttempt func() string
+	background *background
+	// guesses holds commits read lately. They are never believed: they only
+	// let a pull fetch the objects while it reads `version`.
+	guesses *lru.Cache[Slot, *commit]
+	census  census
+	marked  marked
+}
+
+const (
+	guessedSlots = 8192
+	// maxDecisions bounds how often one request decides anew because others
+	// were faster.
+	maxDecisions = 4
+)
+
+// Open checks that the keys are those that sealed what the storage holds
+// (writing the canary over an empty one) and returns the node. Errors wrap
+// integrity.ErrKeyRefused or api.ErrStorageUnavailable.
+func Open(ctx context.Context, store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node, error) {
+	if err := checkCanary(ctx, store, sealer, cfg.Logger); err != nil {
+		return nil, err
+	}
+	return newNode(store, sealer, cfg)
+}
+
+func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node, error) {
+	if cfg.Retain < 1 {
+		return nil, errors.New("at least one version must be retained")
+	}
+	guesses, err := lru.New[Slot, *commit](guessedSlots)
+	if err != nil {
+		return nil, fmt.Errorf("making cache: %w", err)
+	}
+	return &Node{
+		store: store, sealer: sealer, cfg: cfg, log: cfg.Logger,
+		rules: pageRules, newAttempt: randomAttempt,
+		background: newBackground(cfg.RequestTimeout, cfg.Logger),
+		guesses:    guesses,
+	}, nil
+}
+
+func randomAttempt() string {
+	var b [attemptDigits / 2]byte
+	rand.Read(b[:]) // never fails: it aborts the process instead
+	return hex.EncodeToString(b[:])
+}
+
+// ShareCount returns the number of live shares as far as this process knows,
+// and whether that is approximate: before the first Sweep has counted, and
+// after one that others wrote during.
+func (n *Node) ShareCount() (count int64, approximate bool) {
+	return n.census.count.Load(), !n.census.exact.Load()
+}
+
+// Quarantined returns the number of slots known to this process as damaged.
+func (n *Node) Quarantined() int64 { return n.marked.len() }
+
+// NodeID names the node.
+func (n *Node) NodeID() string { return n.sealer.NodeID() }
+
+// PrimaryKeyID names the key that seals what is written now.
+func (n *Node) PrimaryKeyID() string { return n.sealer.PrimaryKeyID() }
+
+// Location is the storage's location, without credentials.
+func (n *Node) Location() string { return n.store.String() }
+
+// Check returns nil when the storage answers.
+func (n *Node) Check(ctx context.Context) error {
+	if err := n.store.Check(ctx); err != nil {
+		return unavailable("checking storage", err)
+	}
+	return nil
+}
+
+// Close waits for the cleaning that pushes left behind, at most until ctx
+// ends. What is not done by then a Sweep does. No call may follow.
+func (n *Node) Close(ctx context.Context) error { return n.background.close(ctx) }
+
+// stored is the state of a slot's `version` object.
+type stored struct {
+	commit *commit // nil when absent
+	rev    backend.Revision
+	raw    []byte
+}
+
+// readCommit reads what `version` says. Errors are those of the protocol; a
+// version object that does not verify is quarantined.
+func (n *Node) readCommit(ctx context.Context, slot Slot) (stored, error) {
+	data, rev, err := n.store.Get(ctx, slot.commitKey())
+	switch {
+	case errors.Is(err, backend.ErrNotFound):
+		n.guesses.Remove(slot)
+		return stored{}, nil
+	case errors.Is(err, backend.ErrTooLarge):
+		return stored{}, n.damaged(ctx, slot, "version", err)
+	case err != nil:
+		return stored{}, unavailable("reading commit", err)
+	}
+	c, err := openCommit(ctx, n.sealer, slot, data)
+	if err != nil {
+		return stored{}, n.doesNotOpen(ctx, slot, "version", err)
+	}
+	n.guesses.Add(slot, c)
+	return stored{commit: c, rev: rev, raw: data}, nil
+}
+
+// doesNotOpen tells an unknown key, which says nothing about the data, from
+// data that is not what was sealed.
+func (n *Node) doesNotOpen(ctx context.Context, slot Slot, what string, err error) error {
+	if errors.Is(err, integrity.ErrKeyUnknown) {
+		return fmt.Errorf("%w: %w", api.ErrKeyUnavailable, err)
+	}
+	return n.damaged(ctx, slot, what, err)
+}
+
+func unavailable(doing string, err error) error {
+	return fmt.Errorf("%s: %w: %w", doing, api.ErrStorageUnavailable, err)
+}
+
+// census is the running count of live shares.
+type census struct {
+	count   atomic.Int64
+	exact   atomic.Bool
+	changes atomic.Int64 // how often add was called
+}
+
+func (c *census) add(delta int64) {
+	c.count.Add(delta)
+	c.changes.Add(1)
+}

@@ -1,0 +1,124 @@
+package guardian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/integrity"
+)
+
+// Pull returns the current share, or, with a version, that one if it is still
+// retained. Every byte was verified in this call. Errors: api.ErrNotFound,
+// api.ErrIntegrityFailed (the slot is then quarantined),
+// api.ErrKeyUnavailable, api.ErrStorageUnavailable.
+func (n *Node) Pull(ctx context.Context, slot Slot, version *uint64) (Share, error) {
+	share, _, err := n.read(ctx, slot, version)
+	return share, err
+}
+
+// read is Pull with the statement.
+func (n *Node) read(ctx context.Context, slot Slot, version *uint64) (Share, integrity.Statement, error) {
+	from, got, err := n.readWithGuess(ctx, slot, version)
+	for range maxDecisions {
+		if err != nil {
+			return Share{}, integrity.Statement{}, err
+		}
+		wanted, ok := n.wanted(from.commit, version)
+		if !ok {
+			return Share{}, integrity.Statement{}, api.ErrNotFound
+		}
+		if got.generation != wanted {
+			got = n.loadAs(ctx, slot, wanted)
+		}
+		if got.err == nil {
+			return got.share, got.statement, nil
+		}
+		// The generation may have gone while it was read: only if `version`
+		// still names it is that a fault of the data.
+		before := from.rev
+		if from, err = n.readCommit(ctx, slot); err == nil && !n.rules.mayReread(from.rev != before) {
+			return Share{}, integrity.Statement{}, n.faulty(ctx, slot, wanted, got.err)
+		}
+		got = loaded{}
+	}
+	return Share{}, integrity.Statement{}, unavailable("reading share", errors.New("it changes too fast"))
+}
+
+func (n *Node) wanted(c *commit, version *uint64) (generation, bool) {
+	switch {
+	case c == nil || c.live == nil:
+		return generation{}, false
+	case version == nil:
+		return *c.live, true
+	}
+	return c.find(*version)
+}
+
+// readWithGuess reads `version` and, where an earlier read lets it guess which
+// generation will be named, that generation at the same time.
+func (n *Node) readWithGuess(ctx context.Context, slot Slot, version *uint64) (from stored, got loaded, err error) {
+	guess, _ := n.guesses.Get(slot)
+	g, ok := n.wanted(guess, version)
+	if !ok {
+		from, err = n.readCommit(ctx, slot)
+		return from, loaded{}, err
+	}
+	sideBySide(
+		func() { from, err = n.readCommit(ctx, slot) },
+		func() { got = n.loadAs(ctx, slot, g) },
+	)
+	return from, got, err
+}
+
+// loaded is one generation as it was read, or why it could not be.
+type loaded struct {
+	generation generation
+	share      Share
+	statement  integrity.Statement
+	err        error
+}
+
+func (n *Node) loadAs(ctx context.Context, slot Slot, g generation) loaded {
+	share, st, err := n.load(ctx, slot, g)
+	return loaded{g, share, st, err}
+}
+
+// load reads and verifies one generation. Errors are the backend's and
+// integrity's, unjudged: see faulty.
+func (n *Node) load(ctx context.Context, slot Slot, g generation) (Share, integrity.Statement, error) {
+	var data, sealed []byte
+	var errShare, errChecksum error
+	sideBySide(
+		func() { data, _, errShare = n.store.Get(ctx, slot.shareKey(g)) },
+		func() { sealed, _, errChecksum = n.store.Get(ctx, slot.checksumKey(g)) },
+	)
+	if err := errors.Join(errShare, errChecksum); err != nil {
+		return Share{}, integrity.Statement{}, fmt.Errorf("reading generation %s: %w", g, err)
+	}
+	st, err := n.sealer.OpenStatement(ctx, sealed, data)
+	if err != nil {
+		return Share{}, integrity.Statement{}, fmt.Errorf("opening generation %s: %w", g, err)
+	}
+	if st.Kind != integrity.KindShare || st.Identity != slot.Identity || st.Name != "" ||
+		st.Version != g.version || st.Attempt != g.attempt {
+		return Share{}, integrity.Statement{}, fmt.Errorf("%w: generation %s holds what was sealed for another place", integrity.ErrMismatch, g)
+	}
+	return Share{
+		Data: data, Version: st.Version, Threshold: st.Threshold,
+		Split: st.Split, Manifest: st.Manifest, Epoch: st.Epoch,
+	}, st, nil
+}
+
+// faulty judges why a generation that `version` names could not be loaded.
+func (n *Node) faulty(ctx context.Context, slot Slot, g generation, err error) error {
+	switch {
+	case errors.Is(err, integrity.ErrKeyUnknown):
+		return fmt.Errorf("%w: %w", api.ErrKeyUnavailable, err)
+	case errors.Is(err, integrity.ErrMismatch), errors.Is(err, backend.ErrNotFound), errors.Is(err, backend.ErrTooLarge):
+		return n.damaged(ctx, slot, g.String(), err)
+	}
+	return unavailable("reading share", err)
+}

@@ -1,0 +1,192 @@
+package guardian
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/integrity"
+)
+
+// Push stores a share at a version above the current one; nil means durable
+// and committed. The same bytes can always be pushed again. Errors:
+// *api.VersionConflictError, api.ErrIntegrityFailed (what is stored cannot be
+// trusted to say which version it is), api.ErrKeyUnavailable, and
+// api.ErrStorageUnavailable, after which the share may or may not have been
+// stored.
+func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
+	ours := generation{share.Version, n.newAttempt()}
+	started := time.Now()
+	from, err := n.prepare(ctx, slot, ours, share)
+	if err != nil {
+		return err
+	}
+	doubt := false // whether a compare-and-swap of ours may have been applied
+	for range maxDecisions {
+		next, ok := n.rules.push(from.commit, ours, n.cfg.Retain)
+		if !ok {
+			return n.refuse(ctx, slot, ours, share, from)
+		}
+		if !n.rules.mayCommit(time.Since(started), n.cfg.RequestTimeout) {
+			return unavailable("committing", errors.New("the request took too long to be committed safely"))
+		}
+		err := n.swap(ctx, slot, from.rev, next)
+		if err == nil {
+			n.committed(slot, from.commit, next)
+			return nil
+		}
+		doubt = doubt || !errors.Is(err, backend.ErrConflict)
+		before := from.rev
+		if from, err = n.readCommit(ctx, slot); err != nil {
+			return err
+		}
+		if !doubt {
+			continue
+		}
+		switch n.rules.resolve(from.commit, from.rev == before, ours) {
+		case outcomeCommitted:
+			n.committed(slot, nil, from.commit)
+			return nil
+		case outcomeUnknown:
+			return unavailable("committing", errors.New("the answer was lost and others have committed since"))
+		case outcomeAgain:
+			doubt = from.rev == before
+		}
+	}
+	return unavailable("committing", errors.New("too many writers at once"))
+}
+
+// prepare puts the objects of a generation and reads `version` side by side.
+func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Share) (stored, error) {
+	checksum, err := n.sealShare(slot, ours, share)
+	if err != nil {
+		return stored{}, err
+	}
+	var from stored
+	var errRead, errShare, errChecksum error
+	sideBySide(
+		func() { from, errRead = n.readCommit(ctx, slot) },
+		func() { _, errShare = n.store.Put(ctx, slot.shareKey(ours), share.Data, backend.AnyRevision) },
+		func() { _, errChecksum = n.store.Put(ctx, slot.checksumKey(ours), checksum, backend.AnyRevision) },
+	)
+	if errRead != nil {
+		return stored{}, errRead
+	}
+	if err := errors.Join(errShare, errChecksum); err != nil {
+		return stored{}, unavailable("writing share", err)
+	}
+	return from, nil
+}
+
+func (n *Node) sealShare(slot Slot, ours generation, share Share) ([]byte, error) {
+	now := time.Now().UnixNano()
+	checksum, err := n.sealer.SealStatement(integrity.Statement{
+		Kind:     integrity.KindShare,
+		Identity: slot.Identity, Version: ours.version, Attempt: ours.attempt,
+		Threshold: share.Threshold, Split: share.Split, Manifest: share.Manifest,
+		CreatedNS: now, UpdatedNS: now,
+	}, share.Data)
+	if err != nil {
+		return nil, fmt.Errorf("sealing share: %w", err)
+	}
+	return checksum, nil
+}
+
+// swap is the compare-and-swap of `version`.
+func (n *Node) swap(ctx context.Context, slot Slot, from backend.Revision, next *commit) error {
+	data, err := sealCommit(n.sealer, slot, next)
+	if err != nil {
+		return fmt.Errorf("sealing commit: %w", err)
+	}
+	_, err = n.store.Put(ctx, slot.commitKey(), data, from)
+	return err
+}
+
+// committed does what can wait until a push is safe: it tells the census, and
+// has dropped what the new commit does not name.
+func (n *Node) committed(slot Slot, before, now *commit) {
+	n.guesses.Add(slot, now)
+	if before == nil || before.live == nil {
+		n.census.add(1)
+	}
+	n.background.do(func(ctx context.Context) {
+		n.unmark(ctx, slot)
+		n.dropReplaced(ctx, slot, now)
+	})
+}
+
+// refuse answers a push that is not above the stored version, and drops its
+// objects, which nothing will ever name.
+func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Share, from stored) error {
+	conflict := &api.VersionConflictError{Current: from.commit.current}
+	if from.commit.live != nil && from.commit.current == share.Version {
+		same, err := n.sameAsStored(ctx, slot, share, from)
+		if err != nil {
+			return err
+		}
+		conflict.Stored = same
+	}
+	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
+	return conflict
+}
+
+// sameAsStored tells whether the current share is the one pushed. Saying so is
+// an acknowledgement, so `version` is made durable first: the one who wrote it
+// may have been killed before it got that far.
+func (n *Node) sameAsStored(ctx context.Context, slot Slot, share Share, from stored) (bool, error) {
+	_, st, err := n.load(ctx, slot, *from.commit.live)
+	if err != nil {
+		if now, errRead := n.readCommit(ctx, slot); errRead != nil || now.rev != from.rev {
+			return false, unavailable("comparing with what is stored", err)
+		}
+		return false, n.faulty(ctx, slot, *from.commit.live, err)
+	}
+	sum := sha256.Sum256(share.Data)
+	if st.SHA256 != hex.EncodeToString(sum[:]) || st.Threshold != share.Threshold ||
+		st.Split != share.Split || !slices.Equal(st.Manifest, share.Manifest) {
+		return false, nil
+	}
+	if err := n.makeDurable(ctx, slot, from); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// makeDurable puts `version` again as it is. A lost race or answer leaves the
+// caller without proof, so it may not acknowledge.
+func (n *Node) makeDurable(ctx context.Context, slot Slot, from stored) error {
+	if _, err := n.store.Put(ctx, slot.commitKey(), from.raw, from.rev); err != nil {
+		return unavailable("making commit durable", err)
+	}
+	return nil
+}
+
+// sideBySide runs the functions at the same time and waits for all. A panic
+// comes back in the caller's goroutine, where the server can answer for it.
+func sideBySide(functions ...func()) {
+	var wg sync.WaitGroup
+	panics := make(chan any, len(functions))
+	for _, f := range functions {
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					panics <- p
+				}
+			}()
+			f()
+		})
+	}
+	wg.Wait()
+	select {
+	case p := <-panics:
+		panic(p)
+	default:
+	}
+}

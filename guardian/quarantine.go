@@ -1,0 +1,249 @@
+package guardian
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+)
+
+// Marker records that a slot was found damaged. It changes nothing about how
+// the slot is served: every read verifies anyway.
+type Marker struct {
+	Identity string `json:"identity"`
+	// Object is what failed: "version", or a generation.
+	Object  string `json:"object"`
+	Reason  string `json:"reason"`
+	FoundNS int64  `json:"found_ns"`
+}
+
+// markTimeout bounds the writing of a marker, which outlives its request.
+const markTimeout = 4 * time.Second
+
+// damaged quarantines a slot and returns the error of the protocol.
+func (n *Node) damaged(ctx context.Context, slot Slot, object string, cause error) error {
+	n.log.Error(fmt.Sprintf("integrity check failed for %s: %s: %v", slot.Short(), object, cause),
+		"identity", slot.Short(), "object", object)
+	n.marked.add(slot)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
+	defer cancel()
+	text, err := json.Marshal(Marker{slot.Identity, object, cause.Error(), time.Now().UnixNano()})
+	if err == nil {
+		_, err = n.store.Put(ctx, slot.quarantineKey(), text, backend.Revision{})
+	}
+	if err != nil && !errors.Is(err, backend.ErrConflict) {
+		n.log.Warn("writing quarantine marker failed", "identity", slot.Short(), "error", err)
+	}
+	return fmt.Errorf("%w: %s: %w", api.ErrIntegrityFailed, object, cause)
+}
+
+// unmark forgets that a slot was damaged, once something sound replaced it.
+func (n *Node) unmark(ctx context.Context, slot Slot) {
+	if !n.marked.has(slot) {
+		return
+	}
+	if err := n.store.Delete(ctx, slot.quarantineKey(), backend.AnyRevision); err != nil {
+		n.log.Warn("removing quarantine marker failed", "identity", slot.Short(), "error", err)
+		return
+	}
+	n.marked.remove(slot)
+}
+
+// Markers walks the quarantine, in order of identity.
+func (n *Node) Markers(ctx context.Context) iter.Seq2[Marker, error] {
+	return func(yield func(Marker, error) bool) {
+		for entry, err := range n.store.List(ctx, prefixQuarantine, "") {
+			if err != nil {
+				yield(Marker{}, unavailable("listing quarantine", err))
+				return
+			}
+			marker, err := n.marker(ctx, entry.Key)
+			if errors.Is(err, backend.ErrNotFound) {
+				continue
+			}
+			if !yield(marker, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// marker reads one marker. The key says whose it is, whatever the text says.
+func (n *Node) marker(ctx context.Context, key string) (Marker, error) {
+	text, _, err := n.store.Get(ctx, key)
+	if err != nil {
+		return Marker{}, fmt.Errorf("reading quarantine marker: %w", err)
+	}
+	var marker Marker
+	if err := json.Unmarshal(text, &marker); err != nil {
+		marker = Marker{Reason: "the marker itself is damaged"}
+	}
+	marker.Object, marker.Reason = graphic(marker.Object), graphic(marker.Reason)
+	marker.Identity = strings.TrimPrefix(key, prefixQuarantine+prefixShares)
+	return marker, nil
+}
+
+// graphic keeps what was written into the storage by others from driving a
+// terminal.
+func graphic(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// reloadMarks learns what other processes have marked, and clears what is
+// sound again.
+func (n *Node) reloadMarks(ctx context.Context) error {
+	for marker, err := range n.Markers(ctx) {
+		if err != nil {
+			return err
+		}
+		slot := Slot{marker.Identity}
+		n.marked.add(slot)
+		if n.verifySlot(ctx, slot) == nil {
+			n.unmark(ctx, slot)
+		}
+	}
+	return nil
+}
+
+// Release takes a slot out of quarantine after verifying all that its commit
+// names; what is damaged stays in, with the error of the protocol.
+func (n *Node) Release(ctx context.Context, slot Slot) error {
+	if _, _, err := n.store.Get(ctx, slot.quarantineKey()); err != nil {
+		if errors.Is(err, backend.ErrNotFound) {
+			return fmt.Errorf("%w: not in quarantine", api.ErrNotFound)
+		}
+		return unavailable("reading quarantine", err)
+	}
+	if err := n.verifySlot(ctx, slot); err != nil {
+		return err
+	}
+	n.marked.add(slot)
+	n.unmark(ctx, slot)
+	return nil
+}
+
+// Drop gives up a damaged slot: a tombstone takes the place of the share, so
+// that it is answered as not found and the owner's next version is taken, and
+// its objects go. The version is kept as high as anything in the slot claims
+// to be. A slot that verifies is refused with ErrNotDamaged.
+func (n *Node) Drop(ctx context.Context, slot Slot) error {
+	if err := n.verifySlot(ctx, slot); err == nil {
+		return ErrNotDamaged
+	} else if !errors.Is(err, api.ErrIntegrityFailed) {
+		return err
+	}
+	raw, rev, err := n.store.Get(ctx, slot.commitKey())
+	if err != nil {
+		return unavailable("reading version object", err)
+	}
+	next, err := n.grave(ctx, slot, raw)
+	if err != nil {
+		return err
+	}
+	if err := n.swap(ctx, slot, rev, next); err != nil {
+		return unavailable("committing", err)
+	}
+	n.guesses.Remove(slot)
+	n.marked.add(slot)
+	n.unmark(ctx, slot)
+	n.dropReplaced(ctx, slot, next)
+	return nil
+}
+
+// ErrNotDamaged refuses to drop a slot that verifies.
+var ErrNotDamaged = errors.New("everything of this identity verifies: nothing to drop (guardianctl delete deletes a sound share)")
+
+// grave is the tombstone for a damaged slot: at the version of a `version`
+// object that verifies, else at the highest that anything in the slot claims.
+// What damaged statements say of ownership is kept: it can only refuse more.
+func (n *Node) grave(ctx context.Context, slot Slot, raw []byte) (*commit, error) {
+	c, err := openCommit(ctx, n.sealer, slot, raw)
+	found, errList := n.generations(ctx, slot)
+	if errList != nil {
+		return nil, errList
+	}
+	next := &commit{}
+	if err == nil {
+		next.current, next.tombstone = c.current, c.tombstone
+	} else {
+		firstLine, _, _ := strings.Cut(string(raw), "\n")
+		next.current, _ = parseVersion(firstLine)
+		for g := range found {
+			next.current = max(next.current, g.version)
+		}
+	}
+	for g := range found {
+		next.tombstone.keep(n.claims(ctx, slot, g))
+	}
+	return next, nil
+}
+
+// claims reads what a statement says of ownership, verified or not.
+func (n *Node) claims(ctx context.Context, slot Slot, g generation) tombstone {
+	sealed, _, err := n.store.Get(ctx, slot.checksumKey(g))
+	if err != nil || len(sealed) < 32 {
+		return tombstone{}
+	}
+	var st struct {
+		Owned    bool
+		Proof    int
+		Manifest []byte
+	}
+	if json.Unmarshal(sealed[32:], &st) != nil {
+		return tombstone{}
+	}
+	return tombstone{st.Owned, st.Proof, len(st.Manifest) > 0}
+}
+
+func (t *tombstone) keep(claimed tombstone) {
+	t.owned = t.owned || claimed.owned
+	t.proof = max(t.proof, claimed.proof)
+	t.manifest = t.manifest || claimed.manifest
+}
+
+// marked is the set of slots that this process knows as damaged.
+type marked struct {
+	mu    sync.Mutex
+	slots map[Slot]struct{}
+}
+
+func (m *marked) add(slot Slot) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.slots == nil {
+		m.slots = map[Slot]struct{}{}
+	}
+	m.slots[slot] = struct{}{}
+}
+
+func (m *marked) remove(slot Slot) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.slots, slot)
+}
+
+func (m *marked) has(slot Slot) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.slots[slot]
+	return ok
+}
+
+func (m *marked) len() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(len(m.slots))
+}
