@@ -1,0 +1,78 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// maxBodiesInMemory bounds the bytes of all bodies held at once, so that a
+// process of 512 MiB survives a thousand connections that all push the most
+// they may: a body costs about three times its length until it is stored.
+const maxBodiesInMemory = 128 << 20
+
+const bodyKey = "body"
+
+// bodyOf returns what readBody has read.
+func bodyOf(c echo.Context) []byte {
+	body, _ := c.Get(bodyKey).([]byte)
+	return body
+}
+
+// readBody reads the body for the handler, at most limit bytes of it.
+func (s *server) readBody(limit int64) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			request := c.Request()
+			if request.ContentLength > limit {
+				return api.ErrBodyTooLarge
+			}
+			account := &account{budget: &s.bodies, from: http.MaxBytesReader(c.Response(), request.Body, limit)}
+			defer account.close()
+			body, err := io.ReadAll(account)
+			if err != nil {
+				return s.readError(c, err)
+			}
+			c.Set(bodyKey, body)
+			return next(c)
+		}
+	}
+}
+
+func (s *server) readError(c echo.Context, err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return api.ErrBodyTooLarge
+	}
+	if errors.Is(err, api.ErrOverloaded) {
+		return err
+	}
+	s.log.InfoContext(c.Request().Context(), fmt.Sprintf("connection error: %v", err), "error", err, "remote", c.Request().RemoteAddr)
+	return fmt.Errorf("%w: reading body: %w", api.ErrInvalidJSON, err)
+}
+
+// budget is what may still be read into memory, in bytes.
+type budget struct{ left atomic.Int64 }
+
+// account reads at the expense of a budget until it is closed.
+type account struct {
+	budget *budget
+	from   io.Reader
+	spent  int64
+}
+
+func (a *account) Read(p []byte) (int, error) {
+	n, err := a.from.Read(p)
+	a.spent += int64(n)
+	if a.budget.left.Add(-int64(n)) < 0 {
+		return n, api.ErrOverloaded
+	}
+	return n, err
+}
+
+func (a *account) close() { a.budget.left.Add(a.spent) }

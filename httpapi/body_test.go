@@ -1,0 +1,30 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// Bodies share a budget of memory: what is beyond it is refused, and what is
+// closed gives back all that it took.
+func TestBodiesShareABudget(t *testing.T) {
+	var b budget
+	b.left.Store(10)
+	first := &account{budget: &b, from: strings.NewReader("12345678")}
+	if text, err := io.ReadAll(first); err != nil || string(text) != "12345678" {
+		t.Fatalf("within the budget: %q, %v", text, err)
+	}
+	second := &account{budget: &b, from: strings.NewReader("123")}
+	if _, err := io.ReadAll(second); !errors.Is(err, api.ErrOverloaded) {
+		t.Errorf("beyond the budget: %v", err)
+	}
+	second.close()
+	first.close()
+	if left := b.left.Load(); left != 10 {
+		t.Errorf("%d bytes are left of 10", left)
+	}
+}

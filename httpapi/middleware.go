@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// storageDeadline bounds the storage work of one call: existing clients give
+// up after 5 s, so an answer must be there before.
+const storageDeadline = 4 * time.Second
+
+// recoverPanics turns a panic into api.ErrInternal.
+func (s *server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if value := recover(); value != nil {
+				err = panicError(value)
+			}
+		}()
+		return next(c)
+	}
+}
+
+// panicError describes a panic without repeating a value that may hold what a
+// request sent: only errors of the runtime are quoted.
+func panicError(value any) error {
+	stack := debug.Stack()
+	if err, ok := value.(runtime.Error); ok {
+		return fmt.Errorf("%w: panic: %w\n%s", api.ErrInternal, err, stack)
+	}
+	return fmt.Errorf("%w: panic with a %T\n%s", api.ErrInternal, value, stack)
+}
+
+// authenticate lets a call pass whose bearer token (RFC 6750) is known.
+func (s *server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.cfg.Unauthenticated && s.cfg.Tokens.Empty() {
+			return next(c)
+		}
+		scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+		token = strings.TrimSpace(token)
+		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return api.ErrTokenRequired
+		}
+		if _, ok := s.cfg.Tokens.Actor(token); !ok {
+			return api.ErrTokenInvalid
+		}
+		return next(c)
+	}
+}
+
+func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		contentType := c.Request().Header.Get(echo.HeaderContentType)
+		if contentType == "" {
+			return next(c)
+		}
+		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != echo.MIMEApplicationJSON {
+			return api.ErrUnsupportedMediaType
+		}
+		return next(c)
+	}
+}
+
+// takeSlot refuses a call while too many are being carried out. It comes after
+// the body was read, so that slow bodies use no slot.
+func (s *server) takeSlot(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		select {
+		case s.slots <- struct{}{}:
+		default:
+			return api.ErrOverloaded
+		}
+		defer func() { <-s.slots }()
+		return next(c)
+	}
+}
+
+func limitStorageTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeoutCause(c.Request().Context(), storageDeadline, errors.New("the storage did not answer in time"))
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
