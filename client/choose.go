@@ -1,0 +1,115 @@
+package client
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// member is one share of a group and who showed it.
+type member struct {
+	position int
+	share    []byte
+}
+
+// candidate is a group that is to be rebuilt.
+type candidate struct {
+	group   group
+	members []member // in order of position
+}
+
+// distinct counts the members' points.
+func (c candidate) distinct() int {
+	points := map[byte]bool{}
+	for _, m := range c.members {
+		points[m.share[0]] = true
+	}
+	return len(points)
+}
+
+// need is the K of the group: its own, or fallback when it does not say.
+func (c candidate) need(fallback int) int {
+	if c.group.threshold == 0 {
+		return fallback
+	}
+	return c.group.threshold
+}
+
+// groups sorts what was shown into groups, the best last: by version, then
+// epoch, then number of points.
+func (s survey) groups() []candidate {
+	byGroup := map[group]*candidate{}
+	add := func(position int, h *holding) {
+		if h == nil {
+			return
+		}
+		if byGroup[h.group] == nil {
+			byGroup[h.group] = &candidate{group: h.group}
+		}
+		c := byGroup[h.group]
+		c.members = append(c.members, member{position, h.share})
+	}
+	for i, f := range s {
+		add(i, f.current)
+		add(i, f.older)
+	}
+	var all []candidate
+	for c := range maps.Values(byGroup) {
+		all = append(all, *c)
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(
+			cmp.Compare(a.group.version, b.group.version),
+			cmp.Compare(a.group.epoch, b.group.epoch),
+			cmp.Compare(a.distinct(), b.distinct()),
+			cmp.Compare(a.group.split, b.group.split),
+		)
+	})
+	return all
+}
+
+// choose returns the highest group with at least K distinct points.
+func (s survey) choose(fallback int) (candidate, bool) {
+	for _, c := range slices.Backward(s.groups()) {
+		if c.distinct() >= c.need(fallback) {
+			return c, true
+		}
+	}
+	return candidate{}, false
+}
+
+// closest returns the group that lacks the fewest shares, the best of equals,
+// for a report.
+func (s survey) closest(fallback int) (candidate, bool) {
+	all := s.groups()
+	if len(all) == 0 {
+		return candidate{}, false
+	}
+	slices.Reverse(all)
+	return slices.MinFunc(all, func(a, b candidate) int {
+		return cmp.Compare(a.need(fallback)-a.distinct(), b.need(fallback)-b.distinct())
+	}), true
+}
+
+// settled reports whether the guardians that have not said what they hold can
+// be left out: the best group is the newest version shown, and so few are
+// silent that any newer acknowledged version would have shown itself.
+func (s survey) settled(fallback, writeQuorum int) bool {
+	best, ok := s.choose(fallback)
+	return ok && best.group.version == s.newest() && len(s)-s.answers() < writeQuorum
+}
+
+// olderVersions returns the versions, highest first, that could be rebuilt
+// from what guardians retain below their current one: a version that a later
+// push left behind is either still current somewhere or one below.
+func (s survey) olderVersions() []uint64 {
+	wanted := map[uint64]bool{}
+	for _, version := range s.versions() {
+		wanted[version] = true
+		if version > 0 {
+			wanted[version-1] = true
+		}
+	}
+	delete(wanted, s.newest())
+	return slices.SortedFunc(maps.Keys(wanted), func(a, b uint64) int { return cmp.Compare(b, a) })
+}

@@ -1,0 +1,76 @@
+package client
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+var (
+	// ErrSecretSize reports a secret that is empty or does not fit into a
+	// share. Nothing was sent.
+	ErrSecretSize = errors.New("secret size")
+	// ErrThreshold reports a threshold that the guardians given cannot carry.
+	// Nothing was sent.
+	ErrThreshold = errors.New("threshold")
+	// ErrInconsistent reports shares of one split that do not lie on one
+	// polynomial: at least one is wrong. Nothing is output.
+	ErrInconsistent = errors.New("the shares do not agree with each other: at least one is wrong")
+	// ErrVersionSpent reports that no version is left above the current one.
+	ErrVersionSpent = errors.New("no version is left above the current one")
+
+	errStraggler = errors.New("no answer soon after the others had settled it")
+)
+
+// Error is what one guardian said, or why it said nothing.
+type Error struct {
+	// Guardian is its URL.
+	Guardian string
+	// Status is the HTTP status, 0 when no whole answer came.
+	Status int
+	// Err is one of package api when a guardian refused.
+	Err error
+}
+
+func (e *Error) Error() string { return e.Guardian + ": " + e.Err.Error() }
+
+// Unwrap returns what the guardian said.
+func (e *Error) Unwrap() error { return e.Err }
+
+// QuorumError reports that too few guardians did what was asked.
+type QuorumError struct {
+	// Action is what was asked: push, pull, delete.
+	Action string
+	// Need and Got count guardians, for a pull shares.
+	Need, Got int
+	// Errs says what each of the others said, one [*Error] each.
+	Errs []error
+}
+
+func (e *QuorumError) Error() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "quorum of the %s not met: needed %d, got %d", e.Action, e.Need, e.Got)
+	for _, err := range e.Errs {
+		text.WriteString("\n  " + err.Error())
+	}
+	return text.String()
+}
+
+// Unwrap returns what the guardians said.
+func (e *QuorumError) Unwrap() []error { return e.Errs }
+
+// retriable reports whether the same request may fare better later.
+func retriable(err error) bool {
+	if _, badCertificate := errors.AsType[*tls.CertificateVerificationError](err); badCertificate {
+		return false
+	}
+	if errors.Is(err, api.ErrIntegrityFailed) {
+		return false
+	}
+	failure, ok := errors.AsType[*Error](err)
+	return ok && (failure.Status == 0 || failure.Status == http.StatusTooManyRequests || failure.Status >= 500)
+}

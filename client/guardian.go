@@ -1,0 +1,73 @@
+// Package client talks to guardians. A [Guardian] is one node; a [Vault] is N
+// of them, over which a secret is split so that any K rebuild it and fewer
+// than K learn nothing.
+//
+// Answers of guardians are not trusted: they are bounded, never followed
+// elsewhere, and never repeated in an error beyond a short printable text.
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// Guardian talks to one node. Safe for concurrent use.
+type Guardian struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// New returns the guardian at a URL: http or https, without user, query or
+// fragment. A bare host:port is taken as http on the loopback interface only.
+// The token is sent as bearer token with every request unless it is "".
+func New(rawURL, token string) (*Guardian, error) {
+	base, err := parseURL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	return &Guardian{base: base, token: token, http: newHTTPClient()}, nil
+}
+
+// URL returns the guardian's base URL; it holds no credentials.
+func (g *Guardian) URL() string { return g.base.String() }
+
+// Push stores one share. Errors are [*Error] over those of package api;
+// *api.VersionConflictError says with Stored whether the very same share is
+// there already.
+func (g *Guardian) Push(ctx context.Context, request api.PushRequest) error {
+	_, err := do[api.PushResponse](ctx, g, http.MethodPost, api.RoutePush, request)
+	return err
+}
+
+// Pull returns the current share, or the version that the request names, if
+// retained. Errors are [*Error], over api.ErrNotFound when there is none.
+func (g *Guardian) Pull(ctx context.Context, request api.PullRequest) (api.PullResponse, error) {
+	return do[api.PullResponse](ctx, g, http.MethodPost, api.RoutePull, request)
+}
+
+// Delete leaves a tombstone at the version named, which must be the current
+// one. Errors are [*Error], over api.ErrNotFound when the share is absent or
+// already deleted.
+func (g *Guardian) Delete(ctx context.Context, request api.DeleteRequest) error {
+	_, err := do[api.DeleteResponse](ctx, g, http.MethodPost, api.RouteDelete, request)
+	return err
+}
+
+// Health returns what the guardian says of its own health.
+func (g *Guardian) Health(ctx context.Context) (api.HealthResponse, error) {
+	return do[api.HealthResponse](ctx, g, http.MethodGet, api.RouteV1Health, nil)
+}
+
+// Status returns what the guardian says of its configuration and state.
+func (g *Guardian) Status(ctx context.Context) (api.StatusResponse, error) {
+	return do[api.StatusResponse](ctx, g, http.MethodGet, api.RouteStatus, nil)
+}
+
+// Guardians returns the guardians that this one knows.
+func (g *Guardian) Guardians(ctx context.Context) (api.GuardiansResponse, error) {
+	return do[api.GuardiansResponse](ctx, g, http.MethodGet, api.RouteGuardians, nil)
+}

@@ -1,0 +1,83 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// report describes a survey relative to the group that was chosen, if any.
+func (v *Vault) report(all survey, chosen candidate, ok bool) PullReport {
+	report := PullReport{}
+	if ok {
+		report.Version, report.Threshold = chosen.group.version, chosen.need(v.Threshold())
+		report.Used = chosen.distinct()
+		report.Checked = report.Used > report.Threshold
+		report.Newest = all.newest()
+		report.Fallback = report.Newest > report.Version
+	}
+	for i, f := range all {
+		report.Guardians = append(report.Guardians, v.describe(i, f, chosen.group, ok))
+	}
+	return report
+}
+
+func (v *Vault) describe(position int, f found, chosen group, ok bool) PullAnswer {
+	description := PullAnswer{
+		Guardian: v.guardians[position].URL(), State: stateOf(f, chosen, ok), Latency: f.latency,
+	}
+	if f.err != nil {
+		description.Err = v.named(position, f.err)
+	}
+	if f.current != nil {
+		description.Version = &f.current.group.version
+		description.X, description.Size = int(f.current.share[0]), len(f.current.share)
+	}
+	return description
+}
+
+// stateOf judges an answer. Where nothing was rebuilt there is nothing to be
+// stale against, and a share in good form counts as good.
+func stateOf(f found, chosen group, ok bool) State {
+	switch {
+	case f.absent():
+		return StateMissing
+	case errors.Is(f.err, api.ErrIntegrityFailed), errors.Is(f.err, errMalformedShare):
+		return StateWrong
+	case f.current == nil:
+		return StateUnreachable
+	case !ok || f.current.group == chosen:
+		return StateGood
+	case f.current.group.version < chosen.version:
+		return StateStale
+	case f.current.group.version > chosen.version:
+		return StateAhead
+	}
+	return StateWrong
+}
+
+// absentees counts the guardians that said they hold nothing.
+func (s survey) absentees() int {
+	count := 0
+	for _, f := range s {
+		if f.absent() {
+			count++
+		}
+	}
+	return count
+}
+
+// errors says of each guardian why it adds nothing to a group.
+func (s survey) errors(c candidate) map[int]error {
+	errs := map[int]error{}
+	for i, f := range s {
+		switch {
+		case f.err != nil:
+			errs[i] = f.err
+		case f.current.group != c.group && (f.older == nil || f.older.group != c.group):
+			errs[i] = fmt.Errorf("holds version %d, which too few others hold", f.current.group.version)
+		}
+	}
+	return errs
+}

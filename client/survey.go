@@ -1,0 +1,150 @@
+package client
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// surveyAttempts bounds how often a read is tried with one guardian.
+const surveyAttempts = 5
+
+var errMalformedShare = errors.New("the answer holds no valid share")
+
+// holding is one share that a guardian showed.
+type holding struct {
+	group group
+	share []byte
+}
+
+// group names what may be combined: shares that agree in all of it. Threshold
+// and length are part of it so that one guardian that lies about them stands
+// alone instead of spoiling the others.
+type group struct {
+	version   uint64
+	split     string
+	epoch     uint64
+	threshold int
+	size      int
+}
+
+// found is what one guardian answered to the question for its current share.
+type found struct {
+	current *holding
+	older   *holding // a retained one, asked for by version
+	err     error
+	latency time.Duration
+}
+
+// absent reports a guardian that says it holds nothing.
+func (f found) absent() bool { return errors.Is(f.err, api.ErrNotFound) }
+
+// definite reports a guardian that is there and has said what it holds.
+func (f found) definite() bool {
+	return f.current != nil || f.absent() || errors.Is(f.err, api.ErrIntegrityFailed)
+}
+
+// survey is what all guardians answered, by position.
+type survey []found
+
+// take asks every guardian for its current share; enough says when the rest
+// cannot change anything any more.
+func (v *Vault) take(ctx context.Context, identity string, enough func(survey) bool) survey {
+	all := make(survey, len(v.guardians))
+	fanOut(ctx, v.positions(), func(ctx context.Context, i int) (found, error) {
+		start := time.Now()
+		current, err := v.fetch(ctx, i, api.PullRequest{Identity: identity})
+		return found{current: current, err: err, latency: time.Since(start)}, nil
+	}, func(a answer[found]) bool {
+		all[a.position] = a.value
+		return enough(all)
+	})
+	return all
+}
+
+// takeOlder asks those that have moved past a version whether they retain it.
+func (v *Vault) takeOlder(ctx context.Context, identity string, version uint64, all survey) {
+	var ask []int
+	for i, f := range all {
+		if f.current != nil && f.current.group.version > version {
+			ask = append(ask, i)
+		}
+	}
+	fanOut(ctx, ask, func(ctx context.Context, i int) (*holding, error) {
+		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
+	}, func(a answer[*holding]) bool {
+		all[a.position].older = a.value
+		return false
+	})
+}
+
+func (v *Vault) fetch(ctx context.Context, position int, request api.PullRequest) (*holding, error) {
+	var result *holding
+	err := persist(ctx, surveyAttempts, func() error {
+		response, err := v.guardians[position].Pull(ctx, request)
+		if err == nil {
+			result, err = readHolding(response, request.Version)
+		}
+		return err
+	})
+	return result, err
+}
+
+// readHolding checks the form of an answer. A threshold below the least that
+// keeps a secret is a lie: believed, one guardian alone could make up a
+// secret.
+func readHolding(response api.PullResponse, asked *uint64) (*holding, error) {
+	share, err := base64.StdEncoding.DecodeString(response.Share)
+	if err != nil || len(share) < 2 || len(share) > api.MaxShareSize || share[0] == 0 {
+		return nil, errMalformedShare
+	}
+	if asked != nil && *asked != response.Version {
+		return nil, errMalformedShare
+	}
+	if response.Threshold != 0 && (response.Threshold < api.MinThreshold || response.Threshold > api.MaxThreshold) {
+		return nil, errMalformedShare
+	}
+	if _, err := hex.DecodeString(response.Split); err != nil || len(response.Split) > 2*api.SplitSize {
+		return nil, errMalformedShare
+	}
+	return &holding{share: share, group: group{
+		version: response.Version, split: strings.ToLower(response.Split), epoch: response.Epoch,
+		threshold: response.Threshold, size: len(share),
+	}}, nil
+}
+
+// answers counts the guardians that said what they hold.
+func (s survey) answers() int {
+	count := 0
+	for _, f := range s {
+		if f.definite() {
+			count++
+		}
+	}
+	return count
+}
+
+// versions returns the current version of each guardian that showed a share.
+func (s survey) versions() map[int]uint64 {
+	versions := map[int]uint64{}
+	for i, f := range s {
+		if f.current != nil {
+			versions[i] = f.current.group.version
+		}
+	}
+	return versions
+}
+
+// newest returns the highest version that any guardian showed.
+func (s survey) newest() uint64 {
+	var highest uint64
+	for _, version := range s.versions() {
+		highest = max(highest, version)
+	}
+	return highest
+}

@@ -1,0 +1,117 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/quorum"
+)
+
+// Vault is N guardians over which secrets are split. The order of the
+// guardians matters: the one at position i (from 1) gets the share at x = i.
+// Safe for concurrent use.
+type Vault struct {
+	guardians []*Guardian
+	threshold int // 0: the default
+}
+
+// NewVault returns the vault of the guardians at these URLs (see [New]), 1 to
+// 255 of them, none twice. The threshold is K of the splits it makes, 0 for
+// quorum.Threshold(N). Reads use the K kept with each share.
+func NewVault(urls []string, token string, threshold int) (*Vault, error) {
+	if len(urls) == 0 || len(urls) > api.MaxThreshold {
+		return nil, fmt.Errorf("%d guardians given, 1 to %d are possible", len(urls), api.MaxThreshold)
+	}
+	if threshold != 0 && (threshold < api.MinThreshold || threshold > api.MaxThreshold) {
+		return nil, fmt.Errorf("%w %d: %d to %d are possible", ErrThreshold, threshold, api.MinThreshold, api.MaxThreshold)
+	}
+	vault := &Vault{threshold: threshold}
+	known := map[string]bool{}
+	for i, raw := range urls {
+		guardian, err := New(raw, token)
+		if err != nil {
+			return nil, fmt.Errorf("guardian %d of the list: %w", i+1, err)
+		}
+		if known[guardian.URL()] {
+			return nil, fmt.Errorf("guardian %s is listed twice: it would hold two shares", guardian.URL())
+		}
+		known[guardian.URL()] = true
+		vault.guardians = append(vault.guardians, guardian)
+	}
+	return vault, nil
+}
+
+// Guardians returns the guardians in order of their position.
+func (v *Vault) Guardians() []*Guardian { return append([]*Guardian(nil), v.guardians...) }
+
+// Threshold returns K of the splits that this vault makes.
+func (v *Vault) Threshold() int {
+	if v.threshold != 0 {
+		return v.threshold
+	}
+	return quorum.Threshold(len(v.guardians))
+}
+
+// WriteQuorum returns how many guardians must acknowledge a push.
+func (v *Vault) WriteQuorum() int { return quorum.Acks(len(v.guardians), v.Threshold()) }
+
+// Warning says what the threshold gives away, or "" when it is a sound one.
+func (v *Vault) Warning() string {
+	n, k := len(v.guardians), v.Threshold()
+	switch {
+	case n == k:
+		return fmt.Sprintf("with %d guardians and threshold %d no guardian may be lost: if one is, so is the secret", n, k)
+	case k < quorum.Threshold(n):
+		return fmt.Sprintf("with threshold %d any %d guardians together can read the secret; for %d guardians %d is usual", k, k, n, quorum.Threshold(n))
+	}
+	return ""
+}
+
+// checkSplit refuses a split that could never be rebuilt.
+func (v *Vault) checkSplit() error {
+	n, k := len(v.guardians), v.Threshold()
+	switch {
+	case n >= k:
+		return nil
+	case v.threshold != 0 || n < api.MinThreshold:
+		return fmt.Errorf("%w %d needs at least %d guardians, %d given", ErrThreshold, k, k, n)
+	}
+	return fmt.Errorf("%w %d is usual and needs as many guardians, %d given: add guardians, or choose a threshold of %d to %d knowing that fewer can then be lost", ErrThreshold, k, n, api.MinThreshold, n)
+}
+
+func (v *Vault) positions() []int {
+	all := make([]int, len(v.guardians))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// checkIdentity folds an identity; its error names the rule.
+func checkIdentity(identity string) (string, error) {
+	folded, err := api.ParseIdentity(identity)
+	if err != nil {
+		return "", fmt.Errorf("checking the identity: %w", err)
+	}
+	return folded, nil
+}
+
+// sortErrors brings errors of guardians into the order of the vault.
+func (v *Vault) sortErrors(errs map[int]error) []error {
+	var sorted []error
+	for i := range v.guardians {
+		if err := errs[i]; err != nil {
+			sorted = append(sorted, v.named(i, err))
+		}
+	}
+	return sorted
+}
+
+// named makes err an [*Error] of the guardian at a position.
+func (v *Vault) named(position int, err error) error {
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	return &Error{Guardian: v.guardians[position].URL(), Err: err}
+}

@@ -1,0 +1,31 @@
+package client
+
+import (
+	"math"
+	"slices"
+)
+
+// maxStep bounds how far above what was rebuilt a claim is believed that
+// fewer than K guardians make: a liar must not use up the version space.
+const maxStep = 1024
+
+// nextVersion returns the version to push: one above the highest that was
+// rebuilt (0 when nothing was) and above every claim that is believed. Claims
+// are the current versions that guardians named, one each; one that lies
+// further than maxStep above what was rebuilt is believed only when at least
+// k guardians claim that much or more.
+func nextVersion(rebuilt uint64, claims []uint64, k int) (uint64, error) {
+	descending := slices.Sorted(slices.Values(claims))
+	slices.Reverse(descending)
+	current := rebuilt
+	for i, claim := range descending {
+		if claim <= rebuilt || claim-rebuilt <= maxStep || i+1 >= k {
+			current = max(current, claim)
+			break
+		}
+	}
+	if current == math.MaxUint64 {
+		return 0, ErrVersionSpent
+	}
+	return current + 1, nil
+}
