@@ -1,0 +1,208 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/vault-guardian/guardian/auth"
+)
+
+// Config is everything that can be configured. Each field is one variable; a
+// variable that is set to nothing counts as unset.
+type Config struct {
+	// Storage is the directory that holds everything, the key file included.
+	Storage string `env:"GUARDIAN_STORAGE" envDefault:"./data"`
+	// NodeID names the node in all that it seals.
+	NodeID string `env:"GUARDIAN_NODE_ID" envDefault:"local"`
+	// Bind is where the client plane listens; port 0 picks one.
+	Bind string `env:"GUARDIAN_BIND" envDefault:"0.0.0.0:7500"`
+	// BearerToken is what callers must send, as actor "default".
+	BearerToken string `env:"GUARDIAN_SERVER_BEARER_TOKEN"`
+	// Unauthenticated lets everybody in when no token is configured.
+	Unauthenticated Bool `env:"GUARDIAN_UNAUTHENTICATED" envDefault:"false"`
+	// IntegrityKeyFile holds the keyring; by default integrity.key in the
+	// storage directory.
+	IntegrityKeyFile string `env:"GUARDIAN_INTEGRITY_KEY_FILE"`
+	// IntegrityKey is the keyring itself, in place of a file.
+	IntegrityKey string `env:"GUARDIAN_INTEGRITY_KEY"`
+	// AdvertiseURL is what clients use; by default made from Bind.
+	AdvertiseURL string `env:"GUARDIAN_ADVERTISE_URL"`
+	// RetainVersions is how many committed generations are kept, the current
+	// one included.
+	RetainVersions int `env:"GUARDIAN_RETAIN_VERSIONS" envDefault:"2"`
+	// RequireAllShares refuses to start unless every stored share verifies.
+	RequireAllShares Bool `env:"GUARDIAN_REQUIRE_ALL_SHARES" envDefault:"false"`
+	// ScrubInterval is the time between walks over the storage; 0 walks at
+	// start only.
+	ScrubInterval time.Duration `env:"GUARDIAN_SCRUB_INTERVAL" envDefault:"24h"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `env:"GUARDIAN_LOG_LEVEL" envDefault:"info"`
+	// LogFormat is text or json.
+	LogFormat string `env:"GUARDIAN_LOG_FORMAT" envDefault:"text"`
+	// HealthInterval is within what time the storage must have answered.
+	HealthInterval time.Duration `env:"GUARDIAN_HEALTH_INTERVAL" envDefault:"10s"`
+	// RequestTimeout bounds reading one request.
+	RequestTimeout time.Duration `env:"GUARDIAN_REQUEST_TIMEOUT" envDefault:"30s"`
+	// MaxRequests bounds the calls carried out at once.
+	MaxRequests int `env:"GUARDIAN_MAX_REQUESTS" envDefault:"1000"`
+
+	// source is where the variables came from, for the log.
+	source string
+}
+
+// Bool is a boolean as people write it: 1 true yes on, 0 false no off and
+// nothing, in any case.
+type Bool bool
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *Bool) UnmarshalText(text []byte) error {
+	switch strings.ToLower(string(text)) {
+	case "1", "true", "yes", "on":
+		*b = true
+	case "0", "false", "no", "off", "":
+		*b = false
+	default:
+		return errors.New("not a boolean: use true or false")
+	}
+	return nil
+}
+
+var errFullyOpen = errors.New("this would be a fully open server: configure a bearer token or ownership, or pass --unauthenticated")
+
+// variableError says what is wrong with one variable. It never quotes one that
+// holds a secret.
+type variableError struct{ variable, problem string }
+
+func (e *variableError) Error() string { return e.variable + ": " + e.problem }
+
+// Validate reports every bad field at once, by the name of its variable.
+func (c *Config) Validate() error {
+	var bad problems
+	bad.check("GUARDIAN_STORAGE", checkStorage(c.Storage))
+	bad.require("GUARDIAN_NODE_ID", nodeIDs.MatchString(c.NodeID), "use 1 to 63 of a-z, 0-9 and hyphen")
+	bad.check("GUARDIAN_BIND", checkBind(c.Bind))
+	bad.require("GUARDIAN_INTEGRITY_KEY", c.IntegrityKey == "" || c.IntegrityKeyFile == "",
+		"GUARDIAN_INTEGRITY_KEY_FILE is set as well: unset one of them")
+	bad.check("GUARDIAN_ADVERTISE_URL", checkAdvertised(c.AdvertiseURL))
+	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1, "must be at least 1")
+	bad.require("GUARDIAN_SCRUB_INTERVAL", c.ScrubInterval >= 0, "must not be negative")
+	bad.require("GUARDIAN_LOG_LEVEL", slices.Contains(logLevels, c.LogLevel), "use debug, info, warn or error")
+	bad.require("GUARDIAN_LOG_FORMAT", slices.Contains(logFormats, c.LogFormat), "use text or json")
+	bad.require("GUARDIAN_HEALTH_INTERVAL", c.HealthInterval >= time.Second, "must be at least 1s")
+	bad.require("GUARDIAN_REQUEST_TIMEOUT", c.RequestTimeout >= time.Second, "must be at least 1s")
+	bad.require("GUARDIAN_MAX_REQUESTS", c.MaxRequests >= 1, "must be at least 1")
+	if _, err := c.tokens(); err != nil {
+		bad.check("GUARDIAN_SERVER_BEARER_TOKEN", errors.New("it is blank"))
+	}
+	if c.BearerToken == "" && !bool(c.Unauthenticated) {
+		bad = append(bad, errFullyOpen)
+	}
+	return errors.Join(bad...)
+}
+
+// tokens are the actors let in; none when no token is configured.
+func (c *Config) tokens() (*auth.Tokens, error) {
+	if c.BearerToken == "" {
+		return nil, nil
+	}
+	return auth.NewTokens(map[string]string{"default": c.BearerToken})
+}
+
+type problems []error
+
+func (p *problems) check(variable string, err error) {
+	if err != nil {
+		*p = append(*p, &variableError{variable, err.Error()})
+	}
+}
+
+func (p *problems) require(variable string, ok bool, problem string) {
+	if !ok {
+		*p = append(*p, &variableError{variable, problem})
+	}
+}
+
+var (
+	nodeIDs    = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	schemes    = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	logLevels  = []string{"debug", "info", "warn", "error"}
+	logFormats = []string{"text", "json"}
+)
+
+func checkStorage(storage string) error {
+	if scheme := schemes.FindStringSubmatch(storage); scheme != nil {
+		return fmt.Errorf("this build cannot keep shares on %s:// yet: give a directory", scheme[1])
+	}
+	if strings.ContainsRune(storage, 0) {
+		return errors.New("not a path")
+	}
+	return nil
+}
+
+func checkBind(bind string) error {
+	host, port, err := net.SplitHostPort(bind)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || strings.ContainsAny(host, " \t\r\n/") {
+		return errors.New("not host:port with a port from 0 to 65535")
+	}
+	return nil
+}
+
+func checkAdvertised(advertised string) error {
+	if advertised == "" {
+		return nil
+	}
+	u, err := url.Parse(advertised)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
+		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("not http:// or https:// with a host, an optional port and nothing else")
+	}
+	return nil
+}
+
+// parse fills a Config from variables. Its problems and those of Validate come
+// together, one per variable.
+func parse(vars map[string]string) (*Config, error) {
+	var cfg Config
+	misparsed := misparsed(env.ParseWithOptions(&cfg, env.Options{Environment: vars}))
+	cfg.LogLevel, cfg.LogFormat = strings.ToLower(cfg.LogLevel), strings.ToLower(cfg.LogFormat)
+	all := slices.Clone(misparsed)
+	for _, problem := range unjoin(cfg.Validate()) {
+		if !sameVariable(misparsed, problem) {
+			all = append(all, problem)
+		}
+	}
+	return &cfg, errors.Join(all...)
+}
+
+func sameVariable(among []error, problem error) bool {
+	bad, ok := errors.AsType[*variableError](problem)
+	return ok && slices.ContainsFunc(among, func(err error) bool {
+		other, ok := errors.AsType[*variableError](err)
+		return ok && other.variable == bad.variable
+	})
+}
+
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return nil
+}
+
+func (c *Config) logLevel() (level slog.Level) {
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated
+	return level
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/httpapi"
+	"github.com/vault-guardian/guardian/integrity"
+)
+
+// reloadTimeout bounds one fetch of the keyring.
+const reloadTimeout = 10 * time.Second
+
+// startTasks starts what runs beside the server, and returns a function that
+// stops it and waits.
+func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Monitor, log *slog.Logger) (stop func()) {
+	// Not ended by ctx: while draining, health is still watched.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var tasks sync.WaitGroup
+	tasks.Go(func() { monitor.Run(ctx) })
+	tasks.Go(func() { sweepRegularly(ctx, o.node, cfg.ScrubInterval, log) })
+	tasks.Go(func() { reloadOn(ctx, hangups, o.sealer, log) })
+	return func() {
+		signal.Stop(hangups)
+		cancel()
+		tasks.Wait()
+	}
+}
+
+// sweepRegularly sweeps now, and again at every interval unless that is 0.
+func sweepRegularly(ctx context.Context, node *guardian.Node, interval time.Duration, log *slog.Logger) {
+	sweep(ctx, node, log)
+	if interval == 0 {
+		return
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			sweep(ctx, node, log)
+		}
+	}
+}
+
+func sweep(ctx context.Context, node *guardian.Node, log *slog.Logger) {
+	report, err := node.Sweep(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		log.Warn("sweeping storage failed", "error", err)
+		return
+	}
+	log.Info("storage swept", "live", report.Live, "deleted", report.Deleted, "damaged", report.Damaged, "dropped", report.Dropped)
+}
+
+// reloadOn fetches the keyring again at each signal; a failure keeps the last
+// good one.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, sealer *integrity.Sealer, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			reload(ctx, sealer, log)
+		}
+	}
+}
+
+func reload(ctx context.Context, sealer *integrity.Sealer, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+	if err := sealer.Reload(ctx); err != nil {
+		log.Error("reloading the keyring failed, keeping the last good one", "error", err)
+		return
+	}
+	log.Info("keyring reloaded", "primary", sealer.PrimaryKeyID())
+}

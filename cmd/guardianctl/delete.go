@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/client"
+)
+
+type deleteCommand struct {
+	vaultFlags
+	identityFlags
+	yes bool
+}
+
+func newDeleteCommand() *cobra.Command {
+	var d deleteCommand
+	cmd := &cobra.Command{
+		Use:   "delete",
+		Short: "Delete a file from the guardians, for good",
+		Long: `Ask all guardians to delete what they keep under the identity. They remember
+that there was a version, so a replayed push stays refused. A delete that
+reached too few guardians is finished by running it again.`,
+		Example: `  guardianctl delete --identity-file notes.txt.identity
+  guardianctl delete --identity-file notes.txt.identity --yes`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd) },
+	}
+	d.vaultFlags.register(cmd)
+	d.identityFlags.register(cmd, "file with the identity, as store wrote it")
+	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func (d *deleteCommand) run(cmd *cobra.Command) error {
+	vault, err := d.vault()
+	if err != nil {
+		return err
+	}
+	identity, err := d.existing(cmd)
+	if err != nil {
+		return err
+	}
+	if err := d.confirm(cmd, len(vault.Guardians())); err != nil {
+		return err
+	}
+	report, err := d.delete(cmd, vault, identity)
+	if err != nil {
+		return err
+	}
+	return d.print(cmd, report)
+}
+
+func (d *deleteCommand) confirm(cmd *cobra.Command, guardians int) error {
+	if d.yes {
+		return nil
+	}
+	if !isTerminal(cmd.InOrStdin()) {
+		return usageError("add --yes", "nobody is there to confirm the delete: standard input is no terminal")
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Delete this for good from %d guardians? Type yes: ", guardians)
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return failure(fmt.Errorf("reading the confirmation: %w", err), "add --yes")
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return failure(fmt.Errorf("not confirmed, nothing was deleted"), "run it again and type yes, or add --yes")
+	}
+	return nil
+}
+
+func (d *deleteCommand) delete(cmd *cobra.Command, vault *client.Vault, identity string) (client.DeleteReport, error) {
+	ctx, cancel := d.context(cmd)
+	defer cancel()
+	defer showProgress(cmd.ErrOrStderr(), "deleting")()
+	return vault.Delete(ctx, identity)
+}
+
+type deleteResult struct {
+	Deleted int               `json:"deleted"`
+	Needed  int               `json:"needed"`
+	Lacking []guardianProblem `json:"lacking"`
+}
+
+func (d *deleteCommand) print(cmd *cobra.Command, report client.DeleteReport) error {
+	result := deleteResult{report.Got, report.Need, problems(report.Lacking)}
+	out := cmd.OutOrStdout()
+	if d.json {
+		return printJSON(out, result)
+	}
+	_, err := fmt.Fprintf(out, "deleted: %d guardians hold nothing any more\n", result.Deleted)
+	for _, lacking := range result.Lacking {
+		fmt.Fprintf(out, "may still hold a share: %s: %s (run the command again)\n", lacking.Guardian, lacking.Error)
+	}
+	return err
+}

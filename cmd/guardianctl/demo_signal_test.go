@@ -1,0 +1,108 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startDemo runs the real program until it has printed a line with text, and
+// returns it with the directory that its files go to.
+func startDemo(t *testing.T, text string) (cmd *exec.Cmd, temp string) {
+	t.Helper()
+	temp = t.TempDir()
+	cmd = exec.Command(filepath.Join(binaries, "guardianctl"), "demo")
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if strings.Contains(lines.Text(), text) {
+			return cmd, temp
+		}
+	}
+	t.Fatalf("the demo ended before it said %q", text)
+	return nil, ""
+}
+
+// running counts the processes with temp in their environment or arguments.
+func running(t *testing.T, temp string) int {
+	t.Helper()
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, path := range environments {
+		if environment, err := os.ReadFile(path); err == nil && bytes.Contains(environment, []byte("GUARDIAN_STORAGE="+temp)) {
+			count++
+		}
+	}
+	return count
+}
+
+func wantNoneRunning(t *testing.T, temp string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); running(t, temp) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d guardians are left", running(t, temp))
+		}
+	}
+}
+
+func TestDemoSignals(t *testing.T) {
+	for _, test := range []struct {
+		at     string
+		signal syscall.Signal
+	}{
+		{"guardian 1:", syscall.SIGINT},
+		{"4. Stop", syscall.SIGINT},
+		{"6. Start", syscall.SIGTERM},
+		{"2. Split", syscall.SIGHUP},
+	} {
+		t.Run(test.signal.String()+" at "+test.at, func(t *testing.T) {
+			t.Parallel()
+			cmd, temp := startDemo(t, test.at)
+			if err := cmd.Process.Signal(test.signal); err != nil {
+				t.Fatal(err)
+			}
+			exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
+			if !ok || exit.ExitCode() != exitFailure {
+				t.Errorf("the demo ended with %v, want exit code %d", exit, exitFailure)
+			}
+			if running(t, temp) != 0 {
+				t.Errorf("%d guardians are left", running(t, temp))
+			}
+			if left, _ := os.ReadDir(temp); len(left) != 0 {
+				t.Errorf("%v is left", left)
+			}
+		})
+	}
+}
+
+func TestGuardiansDieWithAKilledDemo(t *testing.T) {
+	t.Parallel()
+	cmd, temp := startDemo(t, "3. Who holds what")
+	if running(t, temp) != demoGuardians {
+		t.Fatalf("%d guardians run", running(t, temp))
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	wantNoneRunning(t, temp)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/client"
+)
+
+// Exit codes.
+const (
+	exitOK = iota
+	exitFailure
+	exitUsage
+	exitNotFound
+	exitQuorum
+	exitVerification
+)
+
+// advisedError is an error with its exit code and what to do next.
+type advisedError struct {
+	code   int
+	err    error
+	advice string
+}
+
+func (e *advisedError) Error() string { return e.err.Error() }
+func (e *advisedError) Unwrap() error { return e.err }
+
+// usageError reports a command line that cannot be carried out.
+func usageError(advice, format string, args ...any) error {
+	return &advisedError{exitUsage, fmt.Errorf(format, args...), advice}
+}
+
+// failure is an error of the machine we run on, with what to do about it.
+func failure(err error, advice string) error {
+	return &advisedError{exitFailure, err, advice}
+}
+
+// advised gives every error an exit code and an advice. A QuorumError wraps
+// what single guardians said, so it is looked at first.
+func advised(err error) *advisedError {
+	if known, ok := errors.AsType[*advisedError](err); ok {
+		return &advisedError{known.code, err, known.advice}
+	}
+	if failed, ok := errors.AsType[*client.QuorumError](err); ok {
+		return &advisedError{exitQuorum, err, quorumAdvice(failed)}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &advisedError{exitFailure, err, "interrupted: run the command again"}
+	case errors.Is(err, api.ErrNotFound):
+		return &advisedError{exitNotFound, err, "check the identity and the list of guardians: nothing is kept under it, or it was deleted"}
+	case errors.Is(err, client.ErrInconsistent), errors.Is(err, api.ErrIntegrityFailed):
+		return &advisedError{exitVerification, err, "nothing was written; leave one guardian after the other out of --guardians to find the wrong share, then store the file anew"}
+	case errors.Is(err, client.ErrThreshold):
+		return &advisedError{exitUsage, err, "change --guardians or --threshold"}
+	case errors.Is(err, client.ErrSecretSize):
+		return &advisedError{exitFailure, err, "store a smaller file, or split it into parts with an identity each"}
+	case errors.Is(err, client.ErrVersionSpent):
+		return &advisedError{exitFailure, err, "store it under another identity"}
+	}
+	return &advisedError{exitFailure, err, "run the command with --help for what it needs"}
+}
+
+func quorumAdvice(failed *client.QuorumError) string {
+	for _, err := range failed.Errs {
+		if errors.Is(err, api.ErrTokenRequired) || errors.Is(err, api.ErrTokenInvalid) {
+			return "give the guardians' bearer token with --token-file"
+		}
+	}
+	return "bring the guardians named above back, or correct --guardians, and run the command again"
+}

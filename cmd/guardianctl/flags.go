@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/client"
+)
+
+const (
+	guardiansVariable = "GUARDIANCTL_GUARDIANS"
+	exampleGuardians  = "http://127.0.0.1:7501,http://127.0.0.1:7502,http://127.0.0.1:7503,http://127.0.0.1:7504,http://127.0.0.1:7505"
+
+	defaultTimeout = 20 * time.Second
+	// maxSmallFile bounds a token or identity file, in bytes.
+	maxSmallFile = 4 << 10
+)
+
+// vaultFlags are the flags of every command that talks to guardians.
+type vaultFlags struct {
+	guardians []string
+	tokenFile string
+	threshold int
+	timeout   time.Duration
+	json      bool
+}
+
+func (f *vaultFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.guardians, "guardians", nil, "the guardians, in the order of their shares: url,url,... (or "+guardiansVariable+")")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds the guardians' bearer token")
+	flags.IntVar(&f.threshold, "threshold", 0, "shares that rebuild the file, K (default a third of the guardians, at least 3)")
+	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "give up after this long")
+	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
+}
+
+// vault is what the flags and the environment describe.
+func (f *vaultFlags) vault() (*client.Vault, error) {
+	guardians := f.guardians
+	if len(guardians) == 0 {
+		guardians = strings.FieldsFunc(os.Getenv(guardiansVariable), func(r rune) bool { return r == ',' })
+	}
+	if len(guardians) == 0 {
+		return nil, usageError("pass for example --guardians "+exampleGuardians+", or set "+guardiansVariable, "no guardians given")
+	}
+	if f.timeout <= 0 {
+		return nil, usageError("pass for example --timeout 20s", "--timeout must be positive")
+	}
+	token, err := f.token()
+	if err != nil {
+		return nil, err
+	}
+	vault, err := client.NewVault(guardians, token, f.threshold)
+	if err != nil {
+		return nil, usageError("correct --guardians (or "+guardiansVariable+") and --threshold", "%w", err)
+	}
+	return vault, nil
+}
+
+func (f *vaultFlags) token() (string, error) {
+	if f.tokenFile == "" {
+		return "", nil
+	}
+	text, err := readSmallFile(f.tokenFile)
+	if err != nil {
+		return "", failure(err, "make --token-file a readable file that holds just the token")
+	}
+	token := strings.TrimSpace(text)
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", usageError("make it a file that holds just the token", "%s holds no bearer token", f.tokenFile)
+	}
+	return token, nil
+}
+
+func (f *vaultFlags) context(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(cmd.Context(), f.timeout)
+}
+
+func readSmallFile(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxSmallFile+1))
+	if err == nil && len(text) > maxSmallFile {
+		err = errors.New(path + " is too long to be what it should be")
+	}
+	return string(text), err
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/client"
+)
+
+type recoverCommand struct {
+	vaultFlags
+	identityFlags
+	output string
+	force  bool
+}
+
+func newRecoverCommand() *cobra.Command {
+	var r recoverCommand
+	cmd := &cobra.Command{
+		Use:   "recover",
+		Short: "Rebuild a file from the guardians",
+		Long: `Ask all guardians, rebuild the newest version that has enough shares, and
+write it to a new file (0600) or to standard output. Nothing is written when
+the file cannot be rebuilt.`,
+		Example: `  guardianctl recover --identity-file notes.txt.identity -o notes.txt
+  guardianctl recover --identity-file notes.identity | tar x`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
+	}
+	r.vaultFlags.register(cmd)
+	r.identityFlags.register(cmd, "file with the identity, as store wrote it")
+	cmd.Flags().StringVarP(&r.output, "output", "o", "-", "file to write, - for standard output")
+	cmd.Flags().BoolVar(&r.force, "force", false, "overwrite the output file")
+	return cmd
+}
+
+func (r *recoverCommand) run(cmd *cobra.Command) error {
+	vault, err := r.vault()
+	if err != nil {
+		return err
+	}
+	identity, err := r.existing(cmd)
+	if err != nil {
+		return err
+	}
+	if err := r.checkOutput(); err != nil {
+		return err
+	}
+	secret, report, err := r.pull(cmd, vault, identity)
+	if err != nil {
+		return err
+	}
+	defer clear(secret)
+	if err := r.write(cmd, secret); err != nil {
+		return err
+	}
+	return r.print(cmd, report, len(secret))
+}
+
+// checkOutput refuses before anything is asked what would be refused after.
+func (r *recoverCommand) checkOutput() error {
+	switch {
+	case r.output == "-" && r.json:
+		return usageError("add -o FILE", "--json and the file cannot both go to standard output")
+	case r.output != "-" && !r.force && exists(r.output):
+		return r.refuseOverwrite()
+	}
+	return nil
+}
+
+func (r *recoverCommand) refuseOverwrite() error {
+	return failure(fmt.Errorf("%s exists", r.output), "choose another file with -o, or add --force to overwrite it")
+}
+
+func (r *recoverCommand) pull(cmd *cobra.Command, vault *client.Vault, identity string) ([]byte, client.PullReport, error) {
+	ctx, cancel := r.context(cmd)
+	defer cancel()
+	defer showProgress(cmd.ErrOrStderr(), "recovering")()
+	return vault.Pull(ctx, identity)
+}
+
+func (r *recoverCommand) write(cmd *cobra.Command, secret []byte) error {
+	if r.output != "-" {
+		err := writeFile(r.output, secret, r.force)
+		if errors.Is(err, fs.ErrExist) {
+			return r.refuseOverwrite()
+		}
+		if err != nil {
+			return failure(fmt.Errorf("writing the file: %w", err), "choose another file with -o")
+		}
+		return nil
+	}
+	out := cmd.OutOrStdout()
+	if isTerminal(out) && !printableText(secret) {
+		return usageError("add -o FILE, or redirect the output", "the file is binary and standard output is a terminal")
+	}
+	_, err := out.Write(secret)
+	return err
+}
+
+type recoverResult struct {
+	Output    string            `json:"output"`
+	Bytes     int               `json:"bytes"`
+	Version   uint64            `json:"version"`
+	Threshold int               `json:"threshold"`
+	Shares    int               `json:"shares"`
+	Checked   bool              `json:"checked"`
+	Fallback  bool              `json:"fallback"`
+	Newest    uint64            `json:"newest_version"`
+	Guardians []guardianOutcome `json:"guardians"`
+}
+
+type guardianOutcome struct {
+	Guardian string  `json:"guardian"`
+	State    string  `json:"state"`
+	Version  *uint64 `json:"version,omitempty"`
+	Error    string  `json:"error,omitempty"`
+}
+
+func outcomes(answers []client.PullAnswer) []guardianOutcome {
+	list := make([]guardianOutcome, 0, len(answers))
+	for _, a := range answers {
+		outcome := guardianOutcome{Guardian: a.Guardian, State: string(a.State), Version: a.Version}
+		if a.Err != nil {
+			outcome.Error = problems([]error{a.Err})[0].Error
+		}
+		list = append(list, outcome)
+	}
+	return list
+}
+
+// print reports to people on standard error: standard output may be the file.
+func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, size int) error {
+	if r.json {
+		return printJSON(cmd.OutOrStdout(), recoverResult{
+			r.output, size, report.Version, report.Threshold, report.Used,
+			report.Checked, report.Fallback, report.Newest, outcomes(report.Guardians),
+		})
+	}
+	w := cmd.ErrOrStderr()
+	if report.Fallback {
+		fmt.Fprintf(w, "warning: version %d, which some guardian holds, could not be rebuilt: this is version %d\n", report.Newest, report.Version)
+	}
+	for _, g := range outcomes(report.Guardians) {
+		if g.State != string(client.StateGood) {
+			fmt.Fprintf(w, "warning: the share of %s is %s%s\n", g.Guardian, g.State, detail(g.Error))
+		}
+	}
+	_, err := fmt.Fprintf(w, "recovered version %d (%d bytes) from %d shares; %d were needed\n", report.Version, size, report.Used, report.Threshold)
+	return err
+}
+
+func detail(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}

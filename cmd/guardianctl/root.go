@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run carries out a command line and returns the exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	problem := advised(err)
+	fmt.Fprintf(s.err, "guardianctl: %v\nnext: %s\n", problem.err, problem.advice)
+	return problem.code
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "guardianctl",
+		Short: "Keep files with guardians, and bring them back",
+		Long: `guardianctl splits a file into shares, gives one to each of N guardians, and
+rebuilds the file from any K of them.
+
+Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
+5 verification failed.`,
+		Example: `  guardianctl demo
+  export GUARDIANCTL_GUARDIANS=` + exampleGuardians + `
+  guardianctl store notes.txt
+  guardianctl recover --identity-file notes.txt.identity -o notes-again.txt`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError("see "+cmd.CommandPath()+" --help", "%w", err)
+	})
+	root.AddCommand(
+		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(),
+		newDemoCommand(), newVersionCommand(),
+		newSharesCommand(), newQuarantineCommand(),
+	)
+	return root
+}
+
+// knownCommand refuses what is no command, and names those it resembles.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	advice := "see guardianctl --help for the commands there are"
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		advice = "did you mean guardianctl " + similar[0] + "?"
+	}
+	return usageError(advice, "unknown command %q", args[0])
+}
+
+// takes is the number of arguments from least to most that a command takes.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.RangeArgs(least, most)(cmd, args); err != nil {
+			return usageError("see "+cmd.CommandPath()+" --help", "%w", err)
+		}
+		return nil
+	}
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: takes(0, 0),
+		Example: "  guardianctl version",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "guardianctl", api.Version)
+			return err
+		},
+	}
+}

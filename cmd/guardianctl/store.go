@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/client"
+)
+
+type storeCommand struct {
+	vaultFlags
+	identityFlags
+}
+
+func newStoreCommand() *cobra.Command {
+	var s storeCommand
+	cmd := &cobra.Command{
+		Use:   "store [FILE|-]",
+		Short: "Split a file over the guardians",
+		Long: `Split a file (or standard input) over the guardians, as a new version of what
+is kept under the identity. Whoever knows the identity and may speak to the
+guardians can read it: without --identity or --identity-file a random one is
+made and written to FILE.identity (guardian.identity for standard input).`,
+		Example: `  guardianctl store notes.txt --guardians ` + exampleGuardians + `
+  guardianctl store notes.txt --identity-file notes.txt.identity
+  tar c notes | guardianctl store - --identity-file notes.identity --json`,
+		Args: takes(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, append(args, "-")[0]) },
+	}
+	s.vaultFlags.register(cmd)
+	s.identityFlags.register(cmd, "file with the identity; made with a random one if it does not exist")
+	return cmd
+}
+
+func (s *storeCommand) run(cmd *cobra.Command, input string) error {
+	vault, err := s.vault()
+	if err != nil {
+		return err
+	}
+	identity, newFile, err := s.prepare(cmd, input)
+	if err != nil {
+		return err
+	}
+	secret, err := readInput(cmd, input)
+	if err != nil {
+		return err
+	}
+	defer clear(secret)
+	if err := vault.CheckSecret(secret); err != nil {
+		return err
+	}
+	if newFile != "" {
+		if identity, err = createIdentity(newFile); err != nil {
+			return err
+		}
+	}
+	s.warn(cmd, vault)
+	report, err := s.push(cmd, vault, identity, secret)
+	if err != nil {
+		return keptIdentity(err, newFile, input)
+	}
+	return s.print(cmd, storeResult{
+		Identity: identity, IdentityFile: s.identityFile(newFile), Version: report.Version,
+		Bytes: len(secret), Guardians: len(vault.Guardians()), Threshold: report.Threshold,
+		Acknowledged: report.Got, Needed: report.Need, Split: report.Split, Lacking: problems(report.Lacking),
+	}, newFile != "")
+}
+
+func (s *storeCommand) identityFile(newFile string) string {
+	if newFile != "" {
+		return newFile
+	}
+	return s.file
+}
+
+func (s *storeCommand) push(cmd *cobra.Command, vault *client.Vault, identity string, secret []byte) (client.PushReport, error) {
+	ctx, cancel := s.context(cmd)
+	defer cancel()
+	defer showProgress(cmd.ErrOrStderr(), "storing")()
+	return vault.Store(ctx, identity, secret)
+}
+
+func (s *storeCommand) warn(cmd *cobra.Command, vault *client.Vault) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "warning: the file is split without being encrypted: any %d of the guardians together can read it\n", vault.Threshold())
+	if warning := vault.Warning(); warning != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+	}
+}
+
+// keptIdentity adds how to try again under the identity that was just made.
+func keptIdentity(err error, newFile, input string) error {
+	if newFile == "" {
+		return err
+	}
+	problem := advised(err)
+	problem.advice += fmt.Sprintf(": guardianctl store %s --identity-file %s (the identity is kept there)", shellWord(input), shellWord(newFile))
+	return problem
+}
+
+// readInput reads no more than one byte above the limit, which is enough to
+// refuse what is too large.
+func readInput(cmd *cobra.Command, input string) ([]byte, error) {
+	source := cmd.InOrStdin()
+	if input == "-" && isTerminal(source) {
+		return nil, usageError("name a file: guardianctl store FILE", "standard input is a terminal")
+	}
+	if input != "-" {
+		file, err := os.Open(input)
+		if err != nil {
+			return nil, failure(err, "name a file that can be read")
+		}
+		defer file.Close()
+		source = file
+	}
+	secret, err := io.ReadAll(io.LimitReader(source, api.MaxShareSize))
+	if err != nil {
+		return nil, failure(fmt.Errorf("reading %s: %w", input, err), "name a file that can be read")
+	}
+	if len(secret) == api.MaxShareSize {
+		return nil, tooLarge(input)
+	}
+	return secret, nil
+}
+
+func tooLarge(input string) error {
+	return fmt.Errorf("reading %s: %w: it does not fit into a share, the limit is %d bytes", input, client.ErrSecretSize, api.MaxShareSize-1)
+}
+
+type storeResult struct {
+	Identity     string            `json:"identity"`
+	IdentityFile string            `json:"identity_file,omitempty"`
+	Version      uint64            `json:"version"`
+	Bytes        int               `json:"bytes"`
+	Guardians    int               `json:"guardians"`
+	Threshold    int               `json:"threshold"`
+	Acknowledged int               `json:"acknowledged"`
+	Needed       int               `json:"needed"`
+	Split        string            `json:"split"`
+	Lacking      []guardianProblem `json:"lacking"`
+}
+
+func (s *storeCommand) print(cmd *cobra.Command, r storeResult, created bool) error {
+	out := cmd.OutOrStdout()
+	if s.json {
+		return printJSON(out, r)
+	}
+	_, err := fmt.Fprintf(out, "stored %d bytes as version %d with %d of %d guardians; any %d of them rebuild it\n",
+		r.Bytes, r.Version, r.Acknowledged, r.Guardians, r.Threshold)
+	for _, lacking := range r.Lacking {
+		fmt.Fprintf(out, "without a share: %s: %s\n", lacking.Guardian, lacking.Error)
+	}
+	if created {
+		fmt.Fprintf(out, "identity: in %s\nkeep that file, and a copy elsewhere: without it the stored file cannot be found again\n", r.IdentityFile)
+	}
+	which := "--identity " + r.Identity
+	if r.IdentityFile != "" {
+		which = "--identity-file " + shellWord(r.IdentityFile)
+	}
+	_, errNext := fmt.Fprintf(out, "to bring it back: guardianctl recover %s -o FILE\n", which)
+	return errors.Join(err, errNext)
+}
