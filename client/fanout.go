@@ -55,7 +55,8 @@ func persist(ctx context.Context, attempts int, call func() error) error {
 		if ctx.Err() != nil && last != nil && err != nil {
 			return last
 		}
-		if err == nil || attempt == attempts || !retriable(err) || !sleep(ctx, delay/2+rand.N(delay/2)) {
+		spread := rand.N(delay / 2) //nolint:gosec // nothing depends on nobody guessing it
+		if err == nil || attempt == attempts || !retriable(err) || !sleep(ctx, delay/2+spread) {
 			return err
 		}
 		last = err

@@ -139,7 +139,7 @@ func TestTokenIsSentAndWanted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustPush(t, with, 1, "secret")
+	mustPush(t, with, "secret")
 	mustPull(t, with, "secret")
 	for wrong, want := range map[string]error{"": api.ErrTokenRequired, "another-token": api.ErrTokenInvalid} {
 		without, err := client.NewVault(cluster.URLs(), wrong, 0)

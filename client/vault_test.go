@@ -29,11 +29,11 @@ func newVault(t *testing.T, urls []string, threshold int) *client.Vault {
 	return vault
 }
 
-func mustPush(t *testing.T, vault *client.Vault, version uint64, secret string) client.PushReport {
+func mustPush(t *testing.T, vault *client.Vault, secret string) client.PushReport {
 	t.Helper()
-	report, err := vault.Push(t.Context(), identity, version, []byte(secret))
+	report, err := vault.Push(t.Context(), identity, 1, []byte(secret))
 	if err != nil {
-		t.Fatalf("Push of version %d: %v", version, err)
+		t.Fatalf("Push: %v", err)
 	}
 	return report
 }
@@ -58,7 +58,7 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-func wantQuorumError(t *testing.T, err error, need, got int, named ...string) *client.QuorumError {
+func wantQuorumError(t *testing.T, err error, need, got int, named ...string) {
 	t.Helper()
 	failure, ok := errors.AsType[*client.QuorumError](err)
 	if !ok {
@@ -75,14 +75,13 @@ func wantQuorumError(t *testing.T, err error, need, got int, named ...string) *c
 	if len(failure.Errs) < len(named) {
 		t.Errorf("%d errors for %d guardians", len(failure.Errs), len(named))
 	}
-	return failure
 }
 
 func TestPushAndPull(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	report := mustPush(t, vault, 1, "the secret")
+	report := mustPush(t, vault, "the secret")
 	if report.Need != 4 || report.Got < 4 || report.Threshold != 3 || report.Warning != "" {
 		t.Fatalf("report %+v", report)
 	}
@@ -101,14 +100,14 @@ func TestPushWithTwoOfFiveStopped(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, "before")
+	mustPush(t, vault, "before")
 	cluster.Stop(1)
 	cluster.Stop(3)
 	urls := cluster.URLs()
 
 	_, err := vault.Push(soon(t), identity, 2, []byte("after"))
-	failure := wantQuorumError(t, err, 4, 3, urls[1], urls[3])
-	if !strings.Contains(err.Error(), "needed 4, got 3") || len(failure.Errs) != 2 {
+	wantQuorumError(t, err, 4, 3, urls[1], urls[3])
+	if !strings.Contains(err.Error(), "needed 4, got 3") || strings.Contains(err.Error(), urls[0]) {
 		t.Fatalf("error %q", err)
 	}
 
@@ -127,7 +126,7 @@ func TestPushThatReachedTwoLeavesThePreviousVersion(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, "before")
+	mustPush(t, vault, "before")
 	for _, i := range []int{0, 2, 4} {
 		cluster.Stop(i)
 	}
@@ -151,7 +150,7 @@ func TestPullAsksForRetainedVersions(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, "before")
+	mustPush(t, vault, "before")
 	for _, i := range []int{0, 2, 4} {
 		cluster.Stop(i)
 	}
@@ -169,7 +168,7 @@ func TestStoreWritesNothingThatIsKnownToFail(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, "before")
+	mustPush(t, vault, "before")
 	cluster.Stop(0)
 	cluster.Stop(1)
 	_, err := vault.Store(t.Context(), identity, []byte("after"))
@@ -208,7 +207,7 @@ func TestDelete(t *testing.T) {
 	if _, err := vault.Delete(t.Context(), identity); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("Delete of nothing: %v", err)
 	}
-	mustPush(t, vault, 1, "secret")
+	mustPush(t, vault, "secret")
 	cluster.Front(0, refusingDeletes)
 	cluster.Front(1, refusingDeletes)
 	_, err := vault.Delete(t.Context(), identity)
@@ -261,7 +260,7 @@ func TestAStoredConflictIsAnAcknowledgement(t *testing.T) {
 		})
 	}
 	vault := newVault(t, cluster.URLs(), 0)
-	if report := mustPush(t, vault, 1, "secret"); report.Got != 5 {
+	if report := mustPush(t, vault, "secret"); report.Got != 5 {
 		t.Fatalf("report %+v", report)
 	}
 }
@@ -276,7 +275,7 @@ func TestALiarIsNoticed(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, "secret")
+	mustPush(t, vault, "secret")
 	cluster.Front(2, changingAnswers(func(answer *api.PullResponse) {
 		share, _ := base64.StdEncoding.DecodeString(answer.Share)
 		share[1] ^= 0x40
@@ -310,7 +309,7 @@ func TestALoneLiarChangesNothing(t *testing.T) {
 			t.Parallel()
 			cluster := guardiantest.New(t, 5)
 			vault := newVault(t, cluster.URLs(), 0)
-			mustPush(t, vault, 1, "secret")
+			mustPush(t, vault, "secret")
 			cluster.Front(2, changingAnswers(lie))
 			report := mustPull(t, vault, "secret")
 			if report.Guardians[2].State == client.StateGood {
@@ -357,7 +356,7 @@ func TestDamagedShareIsNamedAndRecoveryGoesOn(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 5)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, "secret")
+	mustPush(t, vault, "secret")
 	cluster.Corrupt(3, identity)
 	report := mustPull(t, vault, "secret")
 	if got := report.Guardians[3]; got.State != client.StateWrong || !errors.Is(got.Err, api.ErrIntegrityFailed) {
@@ -379,7 +378,7 @@ func TestStragglersGetAGrace(t *testing.T) {
 		})
 	})
 	vault := newVault(t, cluster.URLs(), 0)
-	report := mustPush(t, vault, 1, "secret")
+	report := mustPush(t, vault, "secret")
 	if report.Got != 4 || len(report.Lacking) != 1 || !strings.Contains(report.Lacking[0].Error(), cluster.URLs()[4]) {
 		t.Fatalf("report %+v", report)
 	}
@@ -423,7 +422,7 @@ func TestLargestSecret(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 3)
 	vault := newVault(t, cluster.URLs(), 0)
-	mustPush(t, vault, 1, strings.Repeat("x", api.MaxShareSize-1))
+	mustPush(t, vault, strings.Repeat("x", api.MaxShareSize-1))
 	mustPull(t, vault, strings.Repeat("x", api.MaxShareSize-1))
 }
 

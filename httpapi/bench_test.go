@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	requestsPerRound = 128
-	roundsPerLap     = 4
+	requestsPerRound  = 128
+	roundsPerLap      = 4
+	objectsPerVersion = 2 // share and checksum
 )
 
 var shareSizes = []struct {
@@ -51,7 +52,7 @@ func pushNext(b *testing.B, size int) {
 	for version := range retained {
 		c.untimed(b, pushes(version), c.all()...)
 	}
-	c.guardian.settle = c.storage.awaitDrops // from now on each push replaces one
+	c.drops = objectsPerVersion * requestsPerRound
 	rounds := c.measure(b, "push/s", func(round int) []exchange { return pushes(round + retained) })
 	last := rounds - 1 + retained
 	c.untimed(b, eachOf(0, func(identity string) exchange { return pullFrom(b, identity, last, size) }), c.guardian)

@@ -28,7 +28,10 @@ const (
 // made the same way, with a directory and clients of its own.
 type contest struct {
 	noop, file, guardian *contestant
-	storage              *watched
+	// storage is the guardian's, and drops the number of objects that it
+	// removes after each round measured.
+	storage *watched
+	drops   int
 }
 
 // contestant is one server and its clients.
@@ -36,8 +39,6 @@ type contestant struct {
 	url    string
 	client *http.Client
 	right  func(got, want []byte) bool
-	// settle waits for the work that a round's answers left behind.
-	settle func(b *testing.B)
 	took   time.Duration
 }
 
@@ -63,7 +64,7 @@ func (c *contest) newGuardian(b *testing.B) http.Handler {
 			b.Error(err)
 		}
 	})
-	c.storage = &watched{Backend: directory, deleted: make(chan struct{}, 2*requestsPerRound)}
+	c.storage = &watched{Backend: directory, deleted: make(chan struct{}, objectsPerVersion*requestsPerRound)}
 	node := newNode(b, c.storage, testKey, log)
 	return httpapi.New(httpapi.Config{
 		Node: node, Unauthenticated: true, Health: httpapi.NewMonitor(node.Check, time.Minute),
@@ -89,7 +90,6 @@ func serving(b *testing.B, handler http.Handler) *contestant {
 		url:    "http://" + listener.Addr().String(),
 		client: &http.Client{Transport: transport, Timeout: patience},
 		right:  bytes.Equal,
-		settle: func(*testing.B) {},
 	}
 }
 
@@ -104,6 +104,7 @@ func (c *contest) measure(b *testing.B, unit string, work func(round int) []exch
 			for _, contestant := range c.all() {
 				contestant.took += contestant.round(b, exchanges)
 			}
+			c.guardian.took += c.storage.awaitDeleted(b, c.drops)
 			rounds++
 		}
 	}
@@ -124,7 +125,7 @@ func (c *contest) untimed(b *testing.B, exchanges []exchange, contestants ...*co
 }
 
 // round carries out the exchanges over all connections and returns how long it
-// took, what the answers left behind included.
+// took.
 func (c *contestant) round(b *testing.B, exchanges []exchange) time.Duration {
 	var next atomic.Int64
 	errs := make([]error, connections)
@@ -141,7 +142,6 @@ func (c *contestant) round(b *testing.B, exchanges []exchange) time.Duration {
 	if err := errors.Join(errs...); err != nil {
 		b.Fatal(err)
 	}
-	c.settle(b)
 	return time.Since(began)
 }
 
@@ -179,15 +179,15 @@ func (w *watched) Delete(ctx context.Context, key string, rev backend.Revision) 
 	return err
 }
 
-// awaitDrops waits until each push of a round has had the generation that it
-// replaced removed, which is a share and a checksum.
-func (w *watched) awaitDrops(b *testing.B) {
-	tooLong := time.After(patience)
-	for range 2 * requestsPerRound {
+// awaitDeleted waits for n removals and returns how long it took.
+func (w *watched) awaitDeleted(b *testing.B, n int) time.Duration {
+	began, tooLong := time.Now(), time.After(patience)
+	for range n {
 		select {
 		case <-w.deleted:
 		case <-tooLong:
 			b.Fatal("replaced versions are not removed")
 		}
 	}
+	return time.Since(began)
 }

@@ -58,7 +58,7 @@ func makeDurable(dir string) error {
 		return err
 	}
 	parent := filepath.Dir(dir)
-	if err := os.Mkdir(dir, dirMode); errors.Is(err, os.ErrNotExist) && parent != dir { //nolint:gosec // the operator names the directory
+	if err := os.Mkdir(dir, dirMode); errors.Is(err, os.ErrNotExist) && parent != dir {
 		if err := makeDurable(parent); err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func makeDurable(dir string) error {
 	} else if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	file, err := os.Open(parent) //nolint:gosec // the operator names the directory
+	file, err := os.Open(parent)
 	if errors.Is(err, os.ErrPermission) {
 		return nil
 	}

@@ -3,12 +3,31 @@ package main
 import (
 	"io"
 	"log/slog"
+	"regexp"
 )
 
+// newLogger makes the process's logger. Above debug level it shortens every
+// identity, wherever a message or an error of the storage quotes one: whoever
+// reads a whole identity that was made from a passphrase could test
+// passphrases against it.
 func newLogger(w io.Writer, cfg *Config) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.logLevel()}
+	if cfg.logLevel() > slog.LevelDebug {
+		options.ReplaceAttr = func(_ []string, attr slog.Attr) slog.Attr { return shortened(attr) }
+	}
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+var wholeIdentity = regexp.MustCompile(`(?i)\b([0-9a-f]{8})[0-9a-f]{56}\b`)
+
+func shortened(attr slog.Attr) slog.Attr {
+	switch attr.Value.Kind() {
+	case slog.KindString, slog.KindAny:
+		return slog.String(attr.Key, wholeIdentity.ReplaceAllString(attr.Value.String(), "$1"))
+	default:
+		return attr
+	}
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -94,12 +92,6 @@ func newDemo(cmd *cobra.Command, args []string) (*demo, error) {
 		return nil, failure(fmt.Errorf("%s is missing", d.binary), "build both programs into one directory: make build")
 	}
 	return d, nil
-}
-
-func randomHex() string {
-	var random [32]byte
-	rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never fails, it aborts the process
-	return hex.EncodeToString(random[:])
 }
 
 // run plays all steps in a directory of its own. However it ends, no process

@@ -5,8 +5,6 @@ import (
 	"syscall"
 )
 
-const guardianBinary = "guardian"
-
 // dieWithParent has the kernel kill the process when we are gone, however we
 // went.
 func dieWithParent(cmd *exec.Cmd) {

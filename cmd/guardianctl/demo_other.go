@@ -2,12 +2,7 @@
 
 package main
 
-import (
-	"os/exec"
-	"runtime"
-)
-
-var guardianBinary = map[bool]string{true: "guardian.exe", false: "guardian"}[runtime.GOOS == "windows"]
+import "os/exec"
 
 // dieWithParent does nothing here: when this program is killed outright, its
 // guardians go on.

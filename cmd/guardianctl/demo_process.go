@@ -20,6 +20,8 @@ import (
 const (
 	listenPrefix = "GUARDIAN_LISTEN_ADDR="
 	startTimeout = 20 * time.Second
+	// guardianBinary is looked for beside this program.
+	guardianBinary = "guardian"
 )
 
 // launcher starts processes from one OS thread that lives as long as they do:
@@ -80,7 +82,7 @@ func (d *demo) startOne(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(d.binary)
+	cmd := exec.CommandContext(ctx, d.binary) //nolint:gosec // the guardian beside this program
 	cmd.Env, cmd.Dir = d.environment(i), d.dir
 	cmd.Stdout, cmd.Stderr = ours, logFile
 	err = d.launcher.start(cmd)

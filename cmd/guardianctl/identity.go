@@ -66,13 +66,18 @@ func defaultIdentityFile(input string) string {
 
 // createIdentity makes a random identity and keeps it in a new file.
 func createIdentity(path string) (string, error) {
-	var random [api.IdentityDigits / 2]byte
-	rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never fails, it aborts the process
-	identity := hex.EncodeToString(random[:])
+	identity := randomHex()
 	if err := writeFile(path, []byte(identity+"\n"), false); err != nil {
 		return "", failure(fmt.Errorf("keeping the identity: %w", err), "choose another place with --identity-file")
 	}
 	return identity, nil
+}
+
+// randomHex is 32 random bytes: an identity, or a token.
+func randomHex() string {
+	var random [api.IdentityDigits / 2]byte
+	rand.Read(random[:])
+	return hex.EncodeToString(random[:])
 }
 
 func readIdentity(path string) (string, error) {
