@@ -39,9 +39,9 @@ func pushNew(b *testing.B, size int) {
 	pushes := func(round int) []exchange {
 		return eachOf(round, func(identity string) exchange { return pushTo(b, identity, 1, size) })
 	}
-	c.untimed(b, pushes(0), c.all()...)
+	untimed(b, pushes(0), c.all()...)
 	rounds := c.measure(b, "push/s", func(round int) []exchange { return pushes(round + 1) })
-	c.untimed(b, eachOf(rounds, func(identity string) exchange { return pullFrom(b, identity, 1, size) }), c.guardian)
+	untimed(b, eachOf(rounds, func(identity string) exchange { return pullFrom(b, identity, 1, size) }), c.guardian)
 }
 
 func pushNext(b *testing.B, size int) {
@@ -50,12 +50,12 @@ func pushNext(b *testing.B, size int) {
 		return eachOf(0, func(identity string) exchange { return pushTo(b, identity, version, size) })
 	}
 	for version := range retained {
-		c.untimed(b, pushes(version), c.all()...)
+		untimed(b, pushes(version), c.all()...)
 	}
 	c.drops = objectsPerVersion * requestsPerRound
 	rounds := c.measure(b, "push/s", func(round int) []exchange { return pushes(round + retained) })
 	last := rounds - 1 + retained
-	c.untimed(b, eachOf(0, func(identity string) exchange { return pullFrom(b, identity, last, size) }), c.guardian)
+	untimed(b, eachOf(0, func(identity string) exchange { return pullFrom(b, identity, last, size) }), c.guardian)
 }
 
 // BenchmarkPull reports pulls per second of one guardian on a directory. The
@@ -70,8 +70,8 @@ func pull(b *testing.B, size int) {
 	pulls := eachOf(0, func(identity string) exchange { return pullFrom(b, identity, 1, size) })
 	c := newContest(b, pulls[0].want)
 	pushes := eachOf(0, func(identity string) exchange { return pushTo(b, identity, 1, size) })
-	c.untimed(b, pushes, c.file, c.guardian)
-	c.untimed(b, pulls, c.all()...)
+	untimed(b, pushes, c.file, c.guardian)
+	untimed(b, pulls, c.all()...)
 	c.measure(b, "pull/s", func(int) []exchange { return pulls })
 }
 

@@ -118,7 +118,7 @@ func (c *contest) measure(b *testing.B, unit string, work func(round int) []exch
 	return rounds
 }
 
-func (c *contest) untimed(b *testing.B, exchanges []exchange, contestants ...*contestant) {
+func untimed(b *testing.B, exchanges []exchange, contestants ...*contestant) {
 	for _, contestant := range contestants {
 		contestant.round(b, exchanges)
 	}
