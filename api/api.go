@@ -106,7 +106,8 @@ type HealthResponse struct {
 	// DataDirOK is StorageOK under the name that older monitors read.
 	DataDirOK bool `json:"data_dir_ok"`
 	// SharesApproximate is true until the count has been checked against the
-	// storage.
+	// storage. What other processes on it have done since the last check is
+	// not in the count either way.
 	SharesApproximate bool `json:"shares_approximate"`
 }
 
@@ -124,8 +125,8 @@ type StatusResponse struct {
 	Threshold    int    `json:"threshold"`
 	WriteQuorum  int    `json:"write_quorum"`
 	PrimaryKeyID string `json:"primary_key_id"`
-	// Quarantined counts the identities marked since the process started or
-	// the last full walk, whichever is later.
+	// Quarantined counts the identities that this process found damaged, or
+	// found marked at its last walk.
 	Quarantined       int64   `json:"quarantined"`
 	Shares            int64   `json:"shares"`
 	SharesApproximate bool    `json:"shares_approximate"`

@@ -27,13 +27,19 @@ func (c candidate) distinct() int {
 	return len(points)
 }
 
-// need is the K of the group: its own, or fallback when it does not say.
-func (c candidate) need(fallback int) int {
+// k is the K of the group's split: what its shares say, or the vault's when
+// they say nothing.
+func (c candidate) k(vault int) int {
 	if c.group.threshold == 0 {
-		return fallback
+		return vault
 	}
 	return c.group.threshold
 }
+
+// need is how many shares are wanted before the group is believed: its K, and
+// no fewer than the vault's K even if its shares name a lower one, for two
+// guardians could otherwise make up a split of which two are enough.
+func (c candidate) need(vault int) int { return max(c.k(vault), vault) }
 
 // groups sorts what was shown into groups, the best last: by version, then
 // epoch, then number of points.
@@ -68,10 +74,11 @@ func (s survey) groups() []candidate {
 	return all
 }
 
-// choose returns the highest group with at least K distinct points.
-func (s survey) choose(fallback int) (candidate, bool) {
+// choose returns the highest group with as many distinct points as it
+// needs.
+func (s survey) choose(vault int) (candidate, bool) {
 	for _, c := range slices.Backward(s.groups()) {
-		if c.distinct() >= c.need(fallback) {
+		if c.distinct() >= c.need(vault) {
 			return c, true
 		}
 	}
@@ -80,22 +87,22 @@ func (s survey) choose(fallback int) (candidate, bool) {
 
 // closest returns the group that lacks the fewest shares, the best of equals,
 // for a report.
-func (s survey) closest(fallback int) (candidate, bool) {
+func (s survey) closest(vault int) (candidate, bool) {
 	all := s.groups()
 	if len(all) == 0 {
 		return candidate{}, false
 	}
 	slices.Reverse(all)
 	return slices.MinFunc(all, func(a, b candidate) int {
-		return cmp.Compare(a.need(fallback)-a.distinct(), b.need(fallback)-b.distinct())
+		return cmp.Compare(a.need(vault)-a.distinct(), b.need(vault)-b.distinct())
 	}), true
 }
 
 // settled reports whether the guardians that have not said what they hold can
 // be left out: the best group is the newest version shown, and so few are
 // silent that any newer acknowledged version would have shown itself.
-func (s survey) settled(fallback, writeQuorum int) bool {
-	best, ok := s.choose(fallback)
+func (s survey) settled(vault, writeQuorum int) bool {
+	best, ok := s.choose(vault)
 	return ok && best.group.version == s.newest() && len(s)-s.answers() < writeQuorum
 }
 

@@ -47,7 +47,7 @@ func (v *Vault) Delete(ctx context.Context, identity string) (DeleteReport, erro
 func (v *Vault) deleteQuorum(all survey) int {
 	k := v.Threshold()
 	if closest, ok := all.closest(k); ok {
-		k = closest.need(k)
+		k = closest.k(k)
 	}
 	return max(v.WriteQuorum(), len(v.guardians)-k+1)
 }

@@ -47,6 +47,9 @@ type QuorumError struct {
 	Action string
 	// Need and Got count guardians, for a pull shares.
 	Need, Got int
+	// Claimed is the K that the shares themselves name where it is below Need,
+	// else 0: with a vault of that threshold they may be enough.
+	Claimed int
 	// Errs says what each of the others said, one [*Error] each.
 	Errs []error
 }

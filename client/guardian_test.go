@@ -135,14 +135,14 @@ func TestAServerThatDoesNotAnswerEndsWithTheContext(t *testing.T) {
 func TestTokenIsSentAndWanted(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.NewWithToken(t, 3, token)
-	with, err := client.NewVault(cluster.URLs(), token, 0)
+	with, err := client.NewVault(cluster.URLs(), []string{token}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustPush(t, with, "secret")
 	mustPull(t, with, "secret")
 	for wrong, want := range map[string]error{"": api.ErrTokenRequired, "another-token": api.ErrTokenInvalid} {
-		without, err := client.NewVault(cluster.URLs(), wrong, 0)
+		without, err := client.NewVault(cluster.URLs(), []string{wrong}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,6 +151,22 @@ func TestTokenIsSentAndWanted(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("token %q: %v", wrong, err)
 		}
+	}
+}
+
+// TestTokenEach: every guardian is sent its own token and no other.
+func TestTokenEach(t *testing.T) {
+	t.Parallel()
+	first, second := guardiantest.NewWithToken(t, 2, "token-a"), guardiantest.NewWithToken(t, 1, "token-b")
+	urls := append(first.URLs(), second.URLs()...)
+	vault, err := client.NewVault(urls, []string{"token-a", "token-a", "token-b"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPush(t, vault, "secret")
+	mustPull(t, vault, "secret")
+	if _, err := client.NewVault(urls, []string{"token-a", "token-b"}, 0); err == nil {
+		t.Error("two tokens for three guardians were taken")
 	}
 }
 

@@ -67,9 +67,9 @@ type PullReport struct {
 // It returns once no answer still out can change the outcome. An older
 // version is taken only when the newest cannot be rebuilt; the report says so.
 //
-// Shares carry no signature of their owner: fewer than K dishonest guardians
-// learn nothing and, where more than K answer, change nothing unnoticed; but
-// guardians that agree on a split and a K of their own can make up a secret.
+// Shares carry no signature of their owner: K guardians that agree on a split
+// of their own can make up a secret, where K is the vault's. Fewer cannot, and
+// where more than K shares are there they change nothing unnoticed.
 //
 // Errors: api.ErrNotFound when no acknowledged version can exist;
 // [ErrInconsistent], naming the guardians asked, when shares contradict each
@@ -115,7 +115,7 @@ func (v *Vault) chooseOrGoBack(ctx context.Context, identity string, all survey)
 // combine checks that all shares of the group agree before it rebuilds from
 // K of them.
 func (v *Vault) combine(c candidate) ([]byte, error) {
-	shares, k := make([][]byte, 0, len(c.members)), c.need(v.Threshold())
+	shares, k := make([][]byte, 0, len(c.members)), c.k(v.Threshold())
 	seen := map[byte][]byte{}
 	for _, m := range c.members {
 		known, repeated := seen[m.share[0]]
@@ -159,6 +159,9 @@ func (v *Vault) pullFailure(all survey) error {
 	failure := &QuorumError{Action: "pull", Need: v.Threshold()}
 	if shown {
 		failure.Need, failure.Got = closest.need(v.Threshold()), closest.distinct()
+		if k := closest.k(v.Threshold()); k < failure.Need {
+			failure.Claimed = k
+		}
 	}
 	failure.Errs = v.sortErrors(all.errors(closest))
 	return failure

@@ -11,7 +11,7 @@ import (
 func (v *Vault) report(all survey, chosen candidate, ok bool) PullReport {
 	report := PullReport{}
 	if ok {
-		report.Version, report.Threshold = chosen.group.version, chosen.need(v.Threshold())
+		report.Version, report.Threshold = chosen.group.version, chosen.k(v.Threshold())
 		report.Used = chosen.distinct()
 		report.Checked = report.Used > report.Threshold
 		report.Newest = all.newest()

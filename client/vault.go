@@ -17,19 +17,25 @@ type Vault struct {
 }
 
 // NewVault returns the vault of the guardians at these URLs (see [New]), 1 to
-// 255 of them, none twice. The threshold is K of the splits it makes, 0 for
-// quorum.Threshold(N). Reads use the K kept with each share.
-func NewVault(urls []string, token string, threshold int) (*Vault, error) {
+// 255 of them, none twice. The bearer tokens are none, one for all of them, or
+// one each in the same order: a guardian that is sent a token of its own cannot
+// use it with the others. The threshold is K of the splits it makes, 0 for
+// quorum.Threshold(N). Reads use the K kept with each share, but believe
+// nothing that fewer than the threshold vouch for.
+func NewVault(urls, tokens []string, threshold int) (*Vault, error) {
 	if len(urls) == 0 || len(urls) > api.MaxThreshold {
 		return nil, fmt.Errorf("%d guardians given, 1 to %d are possible", len(urls), api.MaxThreshold)
 	}
 	if threshold != 0 && (threshold < api.MinThreshold || threshold > api.MaxThreshold) {
 		return nil, fmt.Errorf("%w %d: %d to %d are possible", ErrThreshold, threshold, api.MinThreshold, api.MaxThreshold)
 	}
+	if len(tokens) > 1 && len(tokens) != len(urls) {
+		return nil, fmt.Errorf("%d tokens for %d guardians: give one for all, or one each", len(tokens), len(urls))
+	}
 	vault := &Vault{threshold: threshold}
 	known := map[string]bool{}
 	for i, raw := range urls {
-		guardian, err := New(raw, token)
+		guardian, err := New(raw, tokenOf(tokens, i))
 		if err != nil {
 			return nil, fmt.Errorf("guardian %d of the list: %w", i+1, err)
 		}
@@ -40,6 +46,16 @@ func NewVault(urls []string, token string, threshold int) (*Vault, error) {
 		vault.guardians = append(vault.guardians, guardian)
 	}
 	return vault, nil
+}
+
+func tokenOf(tokens []string, position int) string {
+	switch len(tokens) {
+	case 0:
+		return ""
+	case 1:
+		return tokens[0]
+	}
+	return tokens[position]
 }
 
 // Guardians returns the guardians in order of their position.

@@ -16,13 +16,14 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
 	"github.com/vault-guardian/guardian/guardiantest"
+	"github.com/vault-guardian/guardian/shamir"
 )
 
 var identity = strings.Repeat("a", api.IdentityDigits)
 
 func newVault(t *testing.T, urls []string, threshold int) *client.Vault {
 	t.Helper()
-	vault, err := client.NewVault(urls, "", threshold)
+	vault, err := client.NewVault(urls, nil, threshold)
 	if err != nil {
 		t.Fatalf("NewVault: %v", err)
 	}
@@ -323,6 +324,35 @@ func TestALoneLiarChangesNothing(t *testing.T) {
 	}
 }
 
+// TestFewerThanKMakeUpNothing: guardians that agree on a split of their own are
+// not believed because their shares say that so few are enough.
+func TestFewerThanKMakeUpNothing(t *testing.T) {
+	t.Parallel()
+	cluster := guardiantest.New(t, 5)
+	vault := newVault(t, cluster.URLs(), 0)
+	mustPush(t, vault, "secret")
+	forged, err := shamir.Split([]byte("forged"), 2, []byte{1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, share := range forged {
+		cluster.Front(i, changingAnswers(func(a *api.PullResponse) {
+			a.Version, a.Threshold, a.Split, a.Share = 9, 2, strings.Repeat("9", 32), base64.StdEncoding.EncodeToString(share)
+		}))
+	}
+	if report := mustPull(t, vault, "secret"); report.Version != 1 || !report.Fallback {
+		t.Errorf("%+v", report)
+	}
+	cluster.Stop(4)
+	short, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	secret, _, err := vault.Pull(short, identity)
+	failed, ok := errors.AsType[*client.QuorumError](err)
+	if !ok || secret != nil || failed.Need != 3 {
+		t.Errorf("with two liars and two others: %q, %v", secret, err)
+	}
+}
+
 // changingAnswers lies in every successful answer to a pull.
 func changingAnswers(lie func(*api.PullResponse)) func(http.Handler) http.Handler {
 	return func(real http.Handler) http.Handler {
@@ -466,12 +496,12 @@ func TestNewVaultRefuses(t *testing.T) {
 		"bad":       {"http://a:1", "ftp://a"},
 		"same bare": {"localhost:1", "http://localhost:1"},
 	} {
-		if _, err := client.NewVault(urls, "", 0); err == nil {
+		if _, err := client.NewVault(urls, nil, 0); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
 	for _, threshold := range []int{-1, 1, 256} {
-		if _, err := client.NewVault([]string{"http://a"}, "", threshold); !errors.Is(err, client.ErrThreshold) {
+		if _, err := client.NewVault([]string{"http://a"}, nil, threshold); !errors.Is(err, client.ErrThreshold) {
 			t.Errorf("threshold %d: %v", threshold, err)
 		}
 	}

@@ -481,6 +481,30 @@ func TestQuarantine(t *testing.T) {
 	mustPush(t, n, slot, 8, "next")
 }
 
+// TestSweepReloadsMarks: a sweep learns what others have done to the quarantine.
+func TestSweepReloadsMarks(t *testing.T) {
+	store := backendtest.NewMemory()
+	n, other := openNode(t, store), openNode(t, store)
+	slot := slotOf("ab")
+	mustPush(t, n, slot, 1, "one")
+	settle(t, n)
+	put(t, store, slot.shareKey(mustFind(t, n, slot)), []byte("two"))
+	if _, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+		t.Fatal(err)
+	}
+	sweep := func(n *Node, want int64) {
+		t.Helper()
+		if _, err := n.Sweep(t.Context()); err != nil || n.Quarantined() != want {
+			t.Fatalf("%d quarantined, %v; want %d", n.Quarantined(), err, want)
+		}
+	}
+	sweep(other, 1)
+	if err := other.Drop(t.Context(), slot); err != nil {
+		t.Fatal(err)
+	}
+	sweep(n, 0)
+}
+
 // TestDropWithoutVersion: with a version object that says nothing any more,
 // the version stays as high as the stored generations.
 func TestDropWithoutVersion(t *testing.T) {

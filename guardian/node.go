@@ -107,7 +107,8 @@ func randomAttempt() string {
 
 // ShareCount returns the number of live shares as far as this process knows,
 // and whether that is approximate: before the first Sweep has counted, and
-// after one that others wrote during.
+// after one during which this process wrote. What others have done to the
+// storage since is not in it.
 func (n *Node) ShareCount() (count int64, approximate bool) {
 	return n.census.count.Load(), !n.census.exact.Load()
 }

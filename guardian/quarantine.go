@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,9 +104,14 @@ func graphic(text string) string {
 	}, text)
 }
 
-// reloadMarks learns what other processes have marked, and clears what is
-// sound again.
+// reloadMarks learns what other processes have marked and unmarked, and clears
+// what is sound again.
 func (n *Node) reloadMarks(ctx context.Context) error {
+	for _, slot := range n.marked.all() {
+		if _, _, err := n.store.Get(ctx, slot.quarantineKey()); errors.Is(err, backend.ErrNotFound) {
+			n.marked.remove(slot)
+		}
+	}
 	for marker, err := range n.Markers(ctx) {
 		if err != nil {
 			return err
@@ -240,6 +247,12 @@ func (m *marked) has(slot Slot) bool {
 	defer m.mu.Unlock()
 	_, ok := m.slots[slot]
 	return ok
+}
+
+func (m *marked) all() []Slot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.slots))
 }
 
 func (m *marked) len() int64 {

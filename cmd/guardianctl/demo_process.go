@@ -155,7 +155,7 @@ func (d *demo) connect() (err error) {
 	for _, p := range d.guardians {
 		urls = append(urls, "http://"+p.address)
 	}
-	d.vault, err = client.NewVault(urls, d.token, 0)
+	d.vault, err = client.NewVault(urls, []string{d.token}, 0)
 	return err
 }
 

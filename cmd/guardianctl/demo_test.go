@@ -182,7 +182,7 @@ func (d *demo) lie(t *testing.T, route string, answer func(*http.Request) string
 		t.Cleanup(server.Close)
 		urls = append(urls, server.URL)
 	}
-	vault, err := client.NewVault(urls, d.token, 0)
+	vault, err := client.NewVault(urls, []string{d.token}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,5 +71,8 @@ func quorumAdvice(failed *client.QuorumError) string {
 			return "give the guardians' bearer token with --token-file"
 		}
 	}
+	if failed.Claimed > 0 && failed.Got >= failed.Claimed {
+		return fmt.Sprintf("if you stored it with --threshold %d, pass that again: otherwise these shares are made up", failed.Claimed)
+	}
 	return "bring the guardians named above back, or correct --guardians, and run the command again"
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ const (
 
 	defaultTimeout = 20 * time.Second
 	// maxSmallFile bounds a token or identity file, in bytes.
-	maxSmallFile = 4 << 10
+	maxSmallFile = 64 << 10
 )
 
 // vaultFlags are the flags of every command that talks to guardians.
@@ -34,7 +35,7 @@ type vaultFlags struct {
 func (f *vaultFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.guardians, "guardians", nil, "the guardians, in the order of their shares: url,url,... (or "+guardiansVariable+")")
-	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds the guardians' bearer token")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file with the guardians' bearer token: one for all, or one a line in their order")
 	flags.IntVar(&f.threshold, "threshold", 0, "shares that rebuild the file, K (default a third of the guardians, at least 3)")
 	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "give up after this long")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
@@ -52,30 +53,36 @@ func (f *vaultFlags) vault() (*client.Vault, error) {
 	if f.timeout <= 0 {
 		return nil, usageError("pass for example --timeout 20s", "--timeout must be positive")
 	}
-	token, err := f.token()
+	tokens, err := f.tokens()
 	if err != nil {
 		return nil, err
 	}
-	vault, err := client.NewVault(guardians, token, f.threshold)
+	vault, err := client.NewVault(guardians, tokens, f.threshold)
 	if err != nil {
-		return nil, usageError("correct --guardians (or "+guardiansVariable+") and --threshold", "%w", err)
+		return nil, usageError("correct --guardians (or "+guardiansVariable+"), --token-file and --threshold", "%w", err)
 	}
 	return vault, nil
 }
 
-func (f *vaultFlags) token() (string, error) {
+func (f *vaultFlags) tokens() ([]string, error) {
 	if f.tokenFile == "" {
-		return "", nil
+		return nil, nil
 	}
 	text, err := readSmallFile(f.tokenFile)
 	if err != nil {
-		return "", failure(err, "make --token-file a readable file that holds just the token")
+		return nil, failure(err, "make --token-file a readable file that holds just the token")
 	}
-	token := strings.TrimSpace(text)
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", usageError("make it a file that holds just the token", "%s holds no bearer token", f.tokenFile)
+	var tokens []string
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		tokens = append(tokens, strings.TrimSpace(line))
 	}
-	return token, nil
+	unfit := func(token string) bool {
+		return token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+	}
+	if len(tokens) == 0 || slices.ContainsFunc(tokens, unfit) {
+		return nil, usageError("make it a file that holds just the token, or one a line in the order of the guardians", "%s holds no bearer token", f.tokenFile)
+	}
+	return tokens, nil
 }
 
 func (f *vaultFlags) context(cmd *cobra.Command) (context.Context, context.CancelFunc) {
