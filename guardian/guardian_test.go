@@ -481,6 +481,28 @@ func TestQuarantine(t *testing.T) {
 	mustPush(t, n, slot, 8, "next")
 }
 
+// TestDropOfAnOlderVersion: a sound current share stays.
+func TestDropOfAnOlderVersion(t *testing.T) {
+	store := backendtest.NewMemory()
+	n := openNode(t, store)
+	slot := slotOf("ab")
+	mustPush(t, n, slot, 1, "one")
+	older := mustFind(t, n, slot)
+	mustPush(t, n, slot, 2, "two")
+	settle(t, n)
+	put(t, store, slot.shareKey(older), []byte("One"))
+	if err := n.VerifyAll(t.Context()); !errors.Is(err, api.ErrIntegrityFailed) {
+		t.Fatal(err)
+	}
+	if err := n.Drop(t.Context(), slot); err != nil {
+		t.Fatal(err)
+	}
+	wantPull(t, n, slot, 2, "two")
+	if err := n.VerifyAll(t.Context()); err != nil || n.Quarantined() != 0 {
+		t.Fatalf("after drop: %v, %d quarantined", err, n.Quarantined())
+	}
+}
+
 // TestSweepReloadsMarks: a sweep learns what others have done to the quarantine.
 func TestSweepReloadsMarks(t *testing.T) {
 	store := backendtest.NewMemory()

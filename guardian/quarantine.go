@@ -142,10 +142,11 @@ func (n *Node) Release(ctx context.Context, slot Slot) error {
 	return nil
 }
 
-// Drop gives up a damaged slot: a tombstone takes the place of the share, so
-// that it is answered as not found and the owner's next version is taken, and
-// its objects go. The version is kept as high as anything in the slot claims
-// to be. A slot that verifies is refused with ErrNotDamaged.
+// Drop gives up what is damaged of a slot. Where the current share is sound,
+// that is only the older versions that are not. Else a tombstone takes the
+// place of the share, so that it is answered as not found and the owner's next
+// version is taken, and its objects go; the version is kept as high as anything
+// in the slot claims to be. A slot that verifies is refused with ErrNotDamaged.
 func (n *Node) Drop(ctx context.Context, slot Slot) error {
 	if err := n.verifySlot(ctx, slot); err == nil {
 		return ErrNotDamaged
@@ -156,7 +157,10 @@ func (n *Node) Drop(ctx context.Context, slot Slot) error {
 	if err != nil {
 		return unavailable("reading version object", err)
 	}
-	next, err := n.grave(ctx, slot, raw)
+	next, err := n.soundPart(ctx, slot, raw)
+	if err == nil && next == nil {
+		next, err = n.grave(ctx, slot, raw)
+	}
 	if err != nil {
 		return err
 	}
@@ -170,8 +174,32 @@ func (n *Node) Drop(ctx context.Context, slot Slot) error {
 	return nil
 }
 
+// soundPart is the commit without the older versions that are damaged, or nil
+// when what is damaged is the current version or the commit itself. What could
+// not be read for another reason is an error, not damage.
+func (n *Node) soundPart(ctx context.Context, slot Slot, raw []byte) (*commit, error) {
+	c, err := openCommit(ctx, n.sealer, slot, raw)
+	if err != nil || c.live == nil {
+		return nil, nil
+	}
+	var sound []generation
+	for _, g := range c.named() {
+		_, _, err := n.load(ctx, slot, g)
+		if err == nil {
+			sound = append(sound, g)
+		} else if err = n.faulty(ctx, slot, g, err); !errors.Is(err, api.ErrIntegrityFailed) {
+			return nil, err
+		}
+	}
+	if len(sound) == 0 || sound[0] != *c.live {
+		return nil, nil
+	}
+	c.older = sound[1:]
+	return c, nil
+}
+
 // ErrNotDamaged refuses to drop a slot that verifies.
-var ErrNotDamaged = errors.New("everything of this identity verifies: nothing to drop (guardianctl delete deletes a sound share)")
+var ErrNotDamaged = errors.New("everything of this identity verifies: nothing to drop")
 
 // grave is the tombstone for a damaged slot: at the version of a `version`
 // object that verifies, else at the highest that anything in the slot claims.

@@ -11,6 +11,13 @@ import (
 // tempAge is far above the time that any caller waits for a write.
 const tempAge = time.Hour
 
+// Exists reports whether dir has been opened as a storage before. Unlike Open
+// it changes nothing.
+func Exists(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, lockDir))
+	return err == nil && info.IsDir()
+}
+
 // sweepTemporary removes what writers that died have left, and no file of one
 // that may still be at work.
 func sweepTemporary(root *os.Root) error {

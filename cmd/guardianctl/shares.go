@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,13 +62,7 @@ func (f *storageFlags) list(ctx context.Context, cmd *cobra.Command, n *guardian
 	if err = errors.Join(err, done()); err != nil {
 		return storageError(err)
 	}
-	if damaged > 0 {
-		return &advisedError{
-			exitVerification, fmt.Errorf("%d identities are damaged", damaged),
-			"guardianctl quarantine list says what is wrong with them",
-		}
-	}
-	return nil
+	return damagedError(damaged)
 }
 
 // eachInfo inspects every slot; one that went away meanwhile is left out.
@@ -117,7 +112,7 @@ func newSharesCountCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "count",
 		Short:   "Count live, deleted and damaged identities",
-		Long:    "Count live, deleted and damaged identities, reading and verifying every share. " + storageNote,
+		Long:    "Count live, deleted and damaged identities, reading and verifying every share.\nExits 5 if any is damaged. " + storageNote,
 		Example: `  guardianctl shares count --storage ./data`,
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -141,11 +136,23 @@ func (f *storageFlags) count(ctx context.Context, cmd *cobra.Command, n *guardia
 		return storageError(err)
 	}
 	if f.json {
-		return printJSON(cmd.OutOrStdout(), counts)
+		err = printJSON(cmd.OutOrStdout(), counts)
+	} else {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "live %d, deleted %d, damaged %d\n",
+			counts[guardian.StateLive], counts[guardian.StateDeleted], counts[guardian.StateDamaged])
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "live %d, deleted %d, damaged %d\n",
-		counts[guardian.StateLive], counts[guardian.StateDeleted], counts[guardian.StateDamaged])
-	return err
+	return cmp.Or(err, damagedError(counts[guardian.StateDamaged]))
+}
+
+// damagedError is nil when nothing is damaged.
+func damagedError(damaged int) error {
+	if damaged == 0 {
+		return nil
+	}
+	return &advisedError{
+		exitVerification, fmt.Errorf("%d identities are damaged", damaged),
+		"guardianctl quarantine list says what is wrong with them",
+	}
 }
 
 func newSharesShowCommand() *cobra.Command {

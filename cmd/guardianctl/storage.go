@@ -47,8 +47,8 @@ func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *g
 	if f.storage == "" {
 		return usageError("pass for example --storage ./data, or set GUARDIAN_STORAGE", "no storage given")
 	}
-	if info, err := os.Stat(f.storage); err != nil || !info.IsDir() {
-		return failure(cmp.Or(err, fmt.Errorf("%s is not a directory", f.storage)), "correct --storage: it is the directory that the guardian was started with")
+	if !backendfs.Exists(f.storage) {
+		return f.notAStorage()
 	}
 	store, err := backendfs.Open(f.storage)
 	if err != nil {
@@ -63,13 +63,17 @@ func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *g
 	return do(cmd.Context(), n)
 }
 
+func (f *storageFlags) notAStorage() error {
+	return failure(fmt.Errorf("%s holds nothing of a guardian", f.storage), "correct --storage: it is the directory that the guardian was started with")
+}
+
 func (f *storageFlags) node(cmd *cobra.Command, store *backendfs.FS) (*guardian.Node, error) {
 	empty, err := guardian.Empty(cmd.Context(), store)
 	if err != nil {
 		return nil, err
 	}
 	if empty {
-		return nil, failure(fmt.Errorf("%s holds nothing of a guardian", f.storage), "correct --storage: it is the directory that the guardian was started with")
+		return nil, f.notAStorage()
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // what the node would log, the command prints
 	sealer, err := integrity.NewSealer(cmd.Context(), f.nodeID, f.keySource(), log)
