@@ -19,25 +19,38 @@ type SweepReport struct {
 	Live    int64 // slots with a current share
 	Deleted int64 // slots with a tombstone
 	Damaged int64 // slots whose version object does not verify; left alone
+	Failed  int64 // slots that the storage would not read
 	Dropped int64 // generations removed
 }
 
+// maxFailures in a row end a Sweep: then it is the storage, not a slot.
+const maxFailures = 16
+
 // Sweep walks all slots, drops the generations that no commit names and that
-// none can name any more, and corrects the share count. It stops at the first
-// storage error; starting again is always safe.
+// none can name any more, and corrects the share count. A slot that cannot be
+// read is left out; a storage that cannot ends it. Starting again is always
+// safe.
 func (n *Node) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
 	changes := n.census.changes.Load()
+	inARow := 0
 	for slot, err := range n.slots(ctx) {
 		if err != nil {
 			return report, err
 		}
-		if err := n.sweepSlot(ctx, slot, &report); err != nil {
+		err = n.sweepSlot(ctx, slot, &report)
+		if err == nil {
+			inARow = 0
+			continue
+		}
+		if inARow++; ctx.Err() != nil || inARow == maxFailures {
 			return report, err
 		}
+		report.Failed++
+		n.log.Warn("sweeping an identity failed", "identity", slot.Short(), "error", err)
 	}
 	n.census.count.Store(report.Live)
-	n.census.exact.Store(n.census.changes.Load() == changes)
+	n.census.exact.Store(n.census.changes.Load() == changes && report.Failed == 0)
 	return report, n.reloadMarks(ctx)
 }
 
@@ -159,7 +172,8 @@ const maxNamed = 10
 
 // VerifyAll reads and checks every generation that is named by a commit, and
 // returns an error that wraps api.ErrIntegrityFailed and names the damaged
-// slots, shortened, or one that wraps api.ErrStorageUnavailable.
+// slots, shortened, or one that wraps api.ErrStorageUnavailable or
+// api.ErrKeyUnavailable and says nothing about the data.
 func (n *Node) VerifyAll(ctx context.Context) error {
 	var damaged []string
 	count := 0
@@ -167,11 +181,11 @@ func (n *Node) VerifyAll(ctx context.Context) error {
 		if err == nil {
 			err = n.verifySlot(ctx, slot)
 		}
-		if errors.Is(err, api.ErrStorageUnavailable) {
-			return err
-		}
 		if err == nil {
 			continue
+		}
+		if !errors.Is(err, api.ErrIntegrityFailed) {
+			return err
 		}
 		if count++; len(damaged) < maxNamed {
 			damaged = append(damaged, slot.Short())

@@ -3,6 +3,7 @@ package guardian
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
@@ -16,6 +17,7 @@ import (
 // may or may not have happened.
 func (n *Node) Delete(ctx context.Context, slot Slot, version uint64) error {
 	doubt := false
+	var lost error
 	for range maxDecisions {
 		from, err := n.readCommit(ctx, slot)
 		if err != nil {
@@ -39,14 +41,14 @@ func (n *Node) Delete(ctx context.Context, slot Slot, version uint64) error {
 			continue
 		}
 		next := buried(from.commit, st)
-		if err := n.swap(ctx, slot, from.rev, next); err == nil {
+		lost = n.swap(ctx, slot, from.rev, next)
+		if lost == nil {
 			n.deleted(slot, next)
 			return nil
-		} else if !errors.Is(err, backend.ErrConflict) {
-			doubt = true
 		}
+		doubt = doubt || !errors.Is(lost, backend.ErrConflict)
 	}
-	return unavailable("deleting", errors.New("too many writers at once"))
+	return unavailable("deleting", fmt.Errorf("giving up after %d attempts: %w", maxDecisions, lost))
 }
 
 // buried is the tombstone over what is stored.

@@ -407,6 +407,113 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestMovedObjects: what was sealed for another attempt or identity is told by
+// its statement, even where all else is the same.
+func TestMovedObjects(t *testing.T) {
+	slot := slotOf("ab")
+	share := Share{Data: []byte("other"), Version: 2}
+	for name, sealedFor := range map[string]struct {
+		slot    Slot
+		attempt string
+	}{
+		"a refused attempt at the same version": {slot, "ffffffffffff"},
+		"another identity":                      {slotOf("cd"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := backendtest.NewMemory()
+			n := openNode(t, store)
+			mustPush(t, n, slot, 1, "one")
+			mustPush(t, n, slot, 2, "two")
+			current := mustFind(t, n, slot)
+			from := generation{2, sealedFor.attempt}
+			if sealedFor.attempt == "" {
+				from = current
+			}
+			checksum, err := n.sealShare(sealedFor.slot, from, share)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, store, slot.shareKey(current), share.Data)
+			put(t, store, slot.checksumKey(current), checksum)
+			if got, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+				t.Fatalf("pull gives %q, %v", got.Data, err)
+			}
+		})
+	}
+}
+
+// TestNoAnswerBeforeDurable: stored: true and a repeated delete's 404 promise
+// that what was found stays, so they need a write that succeeds.
+func TestNoAnswerBeforeDurable(t *testing.T) {
+	store := backendtest.NewMemory()
+	n := openNode(t, store)
+	live, gone := slotOf("ab"), slotOf("cd")
+	mustPush(t, n, live, 1, "one")
+	mustPush(t, n, gone, 1, "one")
+	if err := n.Delete(t.Context(), gone, 1); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, n)
+	failing := &backendtest.Faulty{Backend: store, Inject: func(call backendtest.Call) backendtest.Fault {
+		if call.Op == backendtest.OpPut && strings.HasSuffix(call.Key, "/version") {
+			return backendtest.NotApplied
+		}
+		return backendtest.None
+	}}
+	f := openNode(t, failing)
+	if err := f.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}); !errors.Is(err, api.ErrStorageUnavailable) {
+		t.Errorf("the same push again: %v", err)
+	}
+	if err := f.Delete(t.Context(), gone, 1); !errors.Is(err, api.ErrStorageUnavailable) {
+		t.Errorf("the same delete again: %v", err)
+	}
+	wantConflict(t, n.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}), 1, true)
+}
+
+// TestSweepGoesOnBehindTheUnreadable: one slot that cannot be read keeps no
+// other from being cleaned and counted.
+func TestSweepGoesOnBehindTheUnreadable(t *testing.T) {
+	store := backendtest.NewMemory()
+	n := openNode(t, store)
+	for _, digits := range []string{"01", "02", "03"} {
+		mustPush(t, n, slotOf(digits), 1, "x")
+	}
+	settle(t, n)
+	f := openNode(t, &backendtest.Faulty{Backend: store, Inject: func(call backendtest.Call) backendtest.Fault {
+		if call.Key == slotOf("01").commitKey() {
+			return backendtest.NotApplied
+		}
+		return backendtest.None
+	}})
+	report, err := f.Sweep(t.Context())
+	if err != nil || report.Failed != 1 || report.Live != 2 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if _, approximate := f.ShareCount(); !approximate {
+		t.Error("the count passes for exact")
+	}
+}
+
+// TestMostRetained: the `version` object of the longest versions can be read
+// back at the most that can be retained.
+func TestMostRetained(t *testing.T) {
+	store := backendtest.NewMemory()
+	n, err := newNode(store, testSealer(t), Config{Retain: MaxRetain, RequestTimeout: time.Minute, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.Close(context.Background()) }()
+	slot := slotOf("ab")
+	const versions = MaxRetain + 10
+	for i := range uint64(versions) {
+		mustPush(t, n, slot, math.MaxUint64-versions+i, "x")
+	}
+	wantPull(t, n, slot, math.MaxUint64-1, "x")
+	if _, err := newNode(store, testSealer(t), Config{Retain: MaxRetain + 1, Logger: quiet}); err == nil {
+		t.Error("more than MaxRetain was taken")
+	}
+}
+
 func mustFind(t *testing.T, n *Node, slot Slot) generation {
 	t.Helper()
 	from, err := n.readCommit(t.Context(), slot)

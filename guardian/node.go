@@ -42,7 +42,7 @@ type Share struct {
 // Config is what a Node needs to know beside its storage and keys.
 type Config struct {
 	// Retain is the number of committed generations kept, the current one
-	// included; at least 1.
+	// included; 1 to MaxRetain.
 	Retain int
 	// RequestTimeout bounds the time from a push's first object to its commit.
 	RequestTimeout time.Duration
@@ -66,6 +66,9 @@ type Node struct {
 	marked  marked
 }
 
+// MaxRetain bounds Config.Retain, so that a `version` object stays small.
+const MaxRetain = 100
+
 const (
 	guessedSlots = 8192
 	// maxDecisions bounds how often one request decides anew because others
@@ -84,8 +87,8 @@ func Open(ctx context.Context, store backend.Backend, sealer *integrity.Sealer, 
 }
 
 func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node, error) {
-	if cfg.Retain < 1 {
-		return nil, errors.New("at least one version must be retained")
+	if cfg.Retain < 1 || cfg.Retain > MaxRetain {
+		return nil, fmt.Errorf("1 to %d versions can be retained", MaxRetain)
 	}
 	guesses, err := lru.New[Slot, *commit](guessedSlots)
 	if err != nil {

@@ -26,9 +26,11 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
 	started := time.Now()
 	from, err := n.prepare(ctx, slot, ours, share)
 	if err != nil {
+		n.abandon(slot, ours)
 		return err
 	}
 	doubt := false // whether a compare-and-swap of ours may have been applied
+	var lost error // why the last one failed
 	for range maxDecisions {
 		next, ok := n.rules.push(from.commit, ours, n.cfg.Retain)
 		if !ok {
@@ -37,30 +39,35 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
 		if !n.rules.mayCommit(time.Since(started), n.cfg.RequestTimeout) {
 			return unavailable("committing", errors.New("the request took too long to be committed safely"))
 		}
-		err := n.swap(ctx, slot, from.rev, next)
-		if err == nil {
+		lost = n.swap(ctx, slot, from.rev, next)
+		if lost == nil {
 			n.committed(slot, from.commit, next)
 			return nil
 		}
-		doubt = doubt || !errors.Is(err, backend.ErrConflict)
-		before := from.rev
+		doubt = doubt || !errors.Is(lost, backend.ErrConflict)
+		base := from.rev
 		if from, err = n.readCommit(ctx, slot); err != nil {
 			return err
 		}
 		if !doubt {
 			continue
 		}
-		switch n.rules.resolve(from.commit, from.rev == before, ours) {
+		switch n.rules.resolve(from.commit, from.rev == base, ours) {
 		case outcomeCommitted:
-			n.committed(slot, nil, from.commit)
+			n.committed(slot, before(from.commit), from.commit)
 			return nil
 		case outcomeUnknown:
 			return unavailable("committing", errors.New("the answer was lost and others have committed since"))
 		case outcomeAgain:
-			doubt = from.rev == before
+			doubt = from.rev == base
 		}
 	}
-	return unavailable("committing", errors.New("too many writers at once"))
+	return unavailable("committing", fmt.Errorf("giving up after %d attempts: %w", maxDecisions, lost))
+}
+
+// abandon drops the objects of a push that was never offered for commit.
+func (n *Node) abandon(slot Slot, ours generation) {
+	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
 }
 
 // prepare puts the objects of a generation and reads `version` side by side.
@@ -122,6 +129,14 @@ func (n *Node) committed(slot Slot, before, now *commit) {
 	})
 }
 
+// before is what a commit replaced, as far as it tells.
+func before(c *commit) *commit {
+	if len(c.older) == 0 {
+		return nil
+	}
+	return &commit{current: c.older[0].version, live: &c.older[0]}
+}
+
 // refuse answers a push that is not above the stored version, and drops its
 // objects, which nothing will ever name.
 func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Share, from stored) error {
@@ -133,7 +148,7 @@ func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Sha
 		}
 		conflict.Stored = same
 	}
-	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
+	n.abandon(slot, ours)
 	return conflict
 }
 

@@ -25,7 +25,9 @@ func bodyOf(c echo.Context) []byte {
 	return body
 }
 
-// readBody reads the body for the handler, at most limit bytes of it.
+// readBody reads the body for the handler, at most limit bytes of it. Small
+// bodies are not counted: pulls and deletes go on while pushes that stall have
+// used up the memory for bodies.
 func (s *server) readBody(limit int64) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -33,9 +35,13 @@ func (s *server) readBody(limit int64) echo.MiddlewareFunc {
 			if request.ContentLength > limit {
 				return api.ErrBodyTooLarge
 			}
-			account := &account{budget: &s.bodies, from: http.MaxBytesReader(c.Response(), request.Body, limit)}
-			defer account.close()
-			body, err := io.ReadAll(account)
+			var from io.Reader = http.MaxBytesReader(c.Response(), request.Body, limit)
+			if limit > api.MaxBody {
+				account := &account{budget: &s.bodies, from: from}
+				defer account.close()
+				from = account
+			}
+			body, err := io.ReadAll(from)
 			if err != nil {
 				return s.readError(c, err)
 			}

@@ -3,8 +3,13 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/vault-guardian/guardian/api"
 )
@@ -26,5 +31,22 @@ func TestBodiesShareABudget(t *testing.T) {
 	first.close()
 	if left := b.left.Load(); left != 10 {
 		t.Errorf("%d bytes are left of 10", left)
+	}
+}
+
+// TestSmallBodiesNeedNoBudget: pulls go on while pushes that stall hold all the
+// memory there is for bodies.
+func TestSmallBodiesNeedNoBudget(t *testing.T) {
+	s := &server{log: slog.New(slog.DiscardHandler)}
+	read := func(limit int64) error {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{}"))
+		c := echo.New().NewContext(request, httptest.NewRecorder())
+		return s.readBody(limit)(func(echo.Context) error { return nil })(c)
+	}
+	if err := read(api.MaxBody); err != nil {
+		t.Errorf("a small body: %v", err)
+	}
+	if err := read(api.MaxPushBody); !errors.Is(err, api.ErrOverloaded) {
+		t.Errorf("a push: %v", err)
 	}
 }

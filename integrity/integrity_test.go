@@ -268,6 +268,15 @@ func TestRotation(t *testing.T) {
 		if err := s.Reload(t.Context()); !errors.Is(err, ErrSourceUnavailable) || s.PrimaryKeyID() != "k1" {
 			t.Fatal(err, s.PrimaryKeyID())
 		}
+		for name, text := range map[string]string{
+			"other bytes under a known id": ringText("k1", map[string][]byte{"k1": key2}),
+			"the primary key missing":      ringText("k2", map[string][]byte{"k2": key2}),
+		} {
+			source.err, source.text = nil, text
+			if err := s.Reload(t.Context()); !errors.Is(err, ErrKeyRefused) || s.PrimaryKeyID() != "k1" {
+				t.Fatalf("%s: %v, primary %s", name, err, s.PrimaryKeyID())
+			}
+		}
 		time.Sleep(2 * refetchInterval)
 		source.err, source.text = nil, rotated
 		if err := open(); err != nil || s.PrimaryKeyID() != "k2" {

@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -72,6 +73,21 @@ func newKeyring(primary string, keys map[string][]byte) (*Keyring, error) {
 		return nil, refused("its primary names no key of it")
 	}
 	return &Keyring{primary: primary, keys: keys}, nil
+}
+
+// mayFollow refuses a ring that cannot be a rotation of the one in use: the key
+// that seals now must still be there, and no id may mean another key. What such
+// a ring sealed, nothing would open once the mistake is mended.
+func (k *Keyring) mayFollow(before *Keyring) error {
+	if k.keys[before.primary] == nil {
+		return refused(fmt.Sprintf("key %q, under which this process has sealed, is not in it", before.primary))
+	}
+	for id, key := range k.keys {
+		if known := before.keys[id]; known != nil && subtle.ConstantTimeCompare(known, key) != 1 {
+			return refused(fmt.Sprintf("key %q is another one than before", id))
+		}
+	}
+	return nil
 }
 
 // Primary is the id of the key that seals.

@@ -73,7 +73,9 @@ func (s *Sealer) keyring() *Keyring {
 	return s.ring
 }
 
-// Reload fetches the keyring again. On an error the last good one stays.
+// Reload fetches the keyring again. On an error the last good one stays: one of
+// the KeySource, or ErrKeyRefused for a keyring that is no rotation of it (it
+// lacks the primary key in use, or has other bytes under a known id).
 func (s *Sealer) Reload(ctx context.Context) error {
 	s.fetching.Lock()
 	defer s.fetching.Unlock()
@@ -88,6 +90,11 @@ func (s *Sealer) fetch(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ring != nil {
+		if err := ring.mayFollow(s.ring); err != nil {
+			return err
+		}
+	}
 	s.ring, s.keys = ring, map[derivation][]byte{}
 	return nil
 }

@@ -51,7 +51,7 @@ func (w *writer) stage(data []byte) (string, error) {
 		return "", err
 	}
 	name := path.Join(tempDir, rand.Text())
-	file, err := w.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	file, err := w.create(name)
 	if err != nil {
 		return "", err
 	}
@@ -60,6 +60,19 @@ func (w *writer) stage(data []byte) (string, error) {
 		return "", err
 	}
 	return name, nil
+}
+
+// create makes the directory again that somebody may have tidied away.
+func (w *writer) create(temp string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	file, err := w.root.OpenFile(temp, flags, fileMode)
+	if !errors.Is(err, os.ErrNotExist) {
+		return file, err
+	}
+	if err := makeDir(w.root, tempDir); err != nil {
+		return nil, err
+	}
+	return w.root.OpenFile(temp, flags, fileMode)
 }
 
 func fill(file *os.File, data []byte) error {

@@ -361,3 +361,31 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestOpenWhereNoDirectoryCanBe: below a link to nowhere, a directory cannot be
+// made and cannot be found.
+func TestOpenWhereNoDirectoryCanBe(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "absent", "volume"), link); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Open(filepath.Join(link, "data")); err == nil {
+		t.Fatalf("opened %s", f)
+	}
+}
+
+// TestTemporaryDirectoryIsMadeAgain: somebody who tidies up does not stop the
+// writing.
+func TestTemporaryDirectoryIsMadeAgain(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.root.RemoveAll(tempDir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Put(t.Context(), "a/b", []byte("x"), backend.Revision{}); err != nil {
+		t.Fatal(err)
+	}
+}

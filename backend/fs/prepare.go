@@ -65,12 +65,14 @@ func makeDurable(dir string) error {
 		return err
 	}
 	parent := filepath.Dir(dir)
-	if err := os.Mkdir(dir, dirMode); errors.Is(err, os.ErrNotExist) && parent != dir {
+	err = os.Mkdir(dir, dirMode)
+	if errors.Is(err, os.ErrNotExist) && parent != dir {
 		if err := makeDurable(parent); err != nil {
 			return err
 		}
-		return makeDurable(dir)
-	} else if err != nil && !errors.Is(err, os.ErrExist) {
+		err = os.Mkdir(dir, dirMode)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	file, err := os.Open(parent)

@@ -15,6 +15,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/guardian"
 )
 
 // Config is everything that can be configured. Each field is one variable; a
@@ -94,12 +95,13 @@ func (c *Config) Validate() error {
 	bad.require("GUARDIAN_INTEGRITY_KEY", c.IntegrityKey == "" || c.IntegrityKeyFile == "",
 		"GUARDIAN_INTEGRITY_KEY_FILE is set as well: unset one of them")
 	bad.check("GUARDIAN_ADVERTISE_URL", checkAdvertised(c.AdvertiseURL))
-	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1, "must be at least 1")
+	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1 && c.RetainVersions <= guardian.MaxRetain,
+		fmt.Sprintf("must be 1 to %d", guardian.MaxRetain))
 	bad.require("GUARDIAN_SCRUB_INTERVAL", c.ScrubInterval >= 0, "must not be negative")
 	bad.require("GUARDIAN_LOG_LEVEL", slices.Contains(logLevels, c.LogLevel), "use debug, info, warn or error")
 	bad.require("GUARDIAN_LOG_FORMAT", slices.Contains(logFormats, c.LogFormat), "use text or json")
 	bad.require("GUARDIAN_HEALTH_INTERVAL", c.HealthInterval >= time.Second, "must be at least 1s")
-	bad.require("GUARDIAN_REQUEST_TIMEOUT", c.RequestTimeout >= time.Second, "must be at least 1s")
+	bad.require("GUARDIAN_REQUEST_TIMEOUT", c.RequestTimeout >= time.Second && c.RequestTimeout <= time.Hour, "must be 1s to 1h")
 	bad.require("GUARDIAN_MAX_REQUESTS", c.MaxRequests >= 1, "must be at least 1")
 	if _, err := c.tokens(); err != nil {
 		bad.check("GUARDIAN_SERVER_BEARER_TOKEN", errors.New("it is blank"))

@@ -23,10 +23,12 @@ func newLogger(w io.Writer, cfg *Config) *slog.Logger {
 
 var wholeIdentity = regexp.MustCompile(`(?i)\b([0-9a-f]{8})[0-9a-f]{56}\b`)
 
+func withoutIdentities(text string) string { return wholeIdentity.ReplaceAllString(text, "$1") }
+
 func shortened(attr slog.Attr) slog.Attr {
 	switch attr.Value.Kind() {
 	case slog.KindString, slog.KindAny:
-		return slog.String(attr.Key, wholeIdentity.ReplaceAllString(attr.Value.String(), "$1"))
+		return slog.String(attr.Key, withoutIdentities(attr.Value.String()))
 	default:
 		return attr
 	}

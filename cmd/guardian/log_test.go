@@ -23,3 +23,10 @@ func TestLogShortensIdentities(t *testing.T) {
 		}
 	}
 }
+
+func TestLastLineShortensIdentities(t *testing.T) {
+	identity := strings.Repeat("AB", 32)
+	if got := withoutIdentities("getting shares/" + identity + "/version: not a file"); got != "getting shares/ABABABAB/version: not a file" {
+		t.Error(got)
+	}
+}

@@ -18,7 +18,7 @@ func execute(ctx context.Context, args []string) int {
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "guardian: "+oneLine(err))
+		fmt.Fprintln(os.Stderr, "guardian: "+withoutIdentities(oneLine(err)))
 	}
 	return exitCode(err)
 }

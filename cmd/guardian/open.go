@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
@@ -57,7 +58,10 @@ func openStorage(dir string, log *slog.Logger) (*fs.FS, error) {
 func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := o.store.Check(ctx); err != nil {
+	err = o.store.Check(ctx)
+	if errors.Is(err, syscall.ENOSPC) { // what is stored can still be read
+		log.Warn("the disk is full: nothing can be stored or deleted", "error", err)
+	} else if err != nil {
 		return bootError(fmt.Errorf("checking storage: %w", err))
 	}
 	source, err := o.keySource(ctx, cfg, log)
@@ -81,7 +85,7 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 // bootError gives an error of the boot its exit code and advice.
 func bootError(err error) error {
 	switch {
-	case errors.Is(err, integrity.ErrKeyRefused):
+	case errors.Is(err, integrity.ErrKeyRefused), errors.Is(err, api.ErrKeyUnavailable):
 		return &exitError{exitKey, err, "start with the key and the GUARDIAN_NODE_ID that this storage was written with"}
 	case errors.Is(err, api.ErrIntegrityFailed):
 		return &exitError{exitUnavailable, err, "look at them with guardianctl quarantine list, or start without GUARDIAN_REQUIRE_ALL_SHARES"}

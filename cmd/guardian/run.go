@@ -24,6 +24,8 @@ func run(ctx context.Context, cfg *Config) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// What a reload would read, the boot is reading: SIGHUP must not end it.
+	signal.Ignore(syscall.SIGHUP)
 
 	log := newLogger(os.Stderr, cfg)
 	log.Info("vault-guardian v"+api.Version+" starting", "version", api.Version)

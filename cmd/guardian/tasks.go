@@ -62,7 +62,7 @@ func sweep(ctx context.Context, node *guardian.Node, log *slog.Logger) {
 		log.Warn("sweeping storage failed", "error", err)
 		return
 	}
-	log.Info("storage swept", "live", report.Live, "deleted", report.Deleted, "damaged", report.Damaged, "dropped", report.Dropped)
+	log.Info("storage swept", "live", report.Live, "deleted", report.Deleted, "damaged", report.Damaged, "failed", report.Failed, "dropped", report.Dropped)
 }
 
 // reloadOn fetches the keyring again at each signal; a failure keeps the last
