@@ -38,9 +38,17 @@ func checkURL(u *url.URL) error {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return errors.New("a URL must end with its path: no ? and no #")
 	}
-	u.Host = strings.ToLower(u.Host)
+	u.Host = strings.TrimSuffix(strings.ToLower(u.Host), ":"+defaultPort(u))
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 	return nil
+}
+
+// defaultPort is what a URL need not name, or "" where it names another.
+func defaultPort(u *url.URL) string {
+	if usual := map[string]string{"http": "80", "https": "443"}[u.Scheme]; u.Port() == usual {
+		return usual
+	}
+	return ""
 }
 
 // loopback reports whether s is host:port of this very machine, the one case

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 )
 
 // member is one share of a group and who showed it.
@@ -40,6 +41,17 @@ func (c candidate) k(vault int) int {
 // no fewer than the vault's K even if its shares name a lower one, for two
 // guardians could otherwise make up a split of which two are enough.
 func (c candidate) need(vault int) int { return max(c.k(vault), vault) }
+
+// checkable reports whether a wrong share among them would be noticed.
+func (c candidate) checkable(vault int) bool { return c.distinct() > c.k(vault) }
+
+// patience is what the rest get once the candidate can be rebuilt.
+func (c candidate) patience(vault int) time.Duration {
+	if c.checkable(vault) {
+		return grace
+	}
+	return longGrace
+}
 
 // groups sorts what was shown into groups, the best last: by version, then
 // epoch, then number of points.
@@ -98,25 +110,37 @@ func (s survey) closest(vault int) (candidate, bool) {
 	}), true
 }
 
-// settled reports whether the guardians that have not said what they hold can
-// be left out: the best group is the newest version shown, and so few are
-// silent that any newer acknowledged version would have shown itself.
-func (s survey) settled(vault, writeQuorum int) bool {
+// patience is how long the guardians that have not said what they hold are
+// waited for. They can be left out when the best group is the newest version
+// shown, and so few are silent that any newer acknowledged version would have
+// shown itself; later when they could still tell a wrong share.
+func (s survey) patience(vault, writeQuorum int) time.Duration {
 	best, ok := s.choose(vault)
-	return ok && best.group.version == s.newest() && len(s)-s.answers() < writeQuorum
+	if !ok || best.group.version != s.newest() || len(s)-s.answers() >= writeQuorum {
+		return waitForAll
+	}
+	return best.patience(vault)
 }
 
 // olderVersions returns the versions, highest first, that could be rebuilt
-// from what guardians retain below their current one: a version that a later
-// push left behind is either still current somewhere or one below.
-func (s survey) olderVersions() []uint64 {
+// with what guardians retain below their current one: a version that a later
+// push left behind is still current somewhere or below by at most the step
+// that Store takes. Versions that too few guardians have reached for any
+// group to be believed are left out: a liar's would only cost time.
+func (s survey) olderVersions(vault int) []uint64 {
+	descending := slices.Sorted(maps.Values(s.versions()))
+	slices.Reverse(descending)
+	if len(descending) < vault {
+		return nil
+	}
 	wanted := map[uint64]bool{}
-	for _, version := range s.versions() {
-		wanted[version] = true
-		if version > 0 {
-			wanted[version-1] = true
+	for _, version := range descending {
+		for below := range min(version, maxStep+1) + 1 {
+			wanted[version-below] = true
 		}
 	}
-	delete(wanted, s.newest())
+	maps.DeleteFunc(wanted, func(version uint64, _ bool) bool {
+		return version == s.newest() || version > descending[vault-1]
+	})
 	return slices.SortedFunc(maps.Keys(wanted), func(a, b uint64) int { return cmp.Compare(b, a) })
 }

@@ -62,30 +62,31 @@ var (
 	broken = found{err: errors.New("connection refused")}
 )
 
-func TestSettled(t *testing.T) {
+func TestPatience(t *testing.T) {
 	const writeQuorum = 4 // of 5
 	for name, test := range map[string]struct {
 		answers survey
-		want    bool
+		want    time.Duration
 	}{
-		"nothing yet":                       {survey{silent, silent, silent, silent, silent}, false},
-		"two of three":                      {survey{at(1, 1), at(2, 1), silent, silent, silent}, false},
-		"three, two to come":                {survey{at(1, 1), at(2, 1), at(3, 1), silent, silent}, true},
-		"three, with a newer version shown": {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 2), silent}, false},
-		"a point twice":                     {survey{at(1, 1), at(1, 1), at(2, 1), silent, silent}, false},
-		"three of the newest":               {survey{at(1, 2), at(2, 2), at(3, 2), at(4, 1), silent}, true},
-		"three, one absent, one broken":     {survey{at(1, 1), at(2, 1), at(3, 1), absent, broken}, true},
-		"two versions, neither rebuilt":     {survey{at(1, 1), at(2, 1), at(3, 2), at(4, 2), silent}, false},
-		"all absent, nothing to be rebuilt": {survey{absent, absent, absent, absent, absent}, false},
+		"nothing yet":                       {survey{silent, silent, silent, silent, silent}, waitForAll},
+		"two of three":                      {survey{at(1, 1), at(2, 1), silent, silent, silent}, waitForAll},
+		"three, two to come":                {survey{at(1, 1), at(2, 1), at(3, 1), silent, silent}, longGrace},
+		"four, one to come":                 {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 1), silent}, grace},
+		"three, with a newer version shown": {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 2), silent}, waitForAll},
+		"a point twice":                     {survey{at(1, 1), at(1, 1), at(2, 1), silent, silent}, waitForAll},
+		"three of the newest":               {survey{at(1, 2), at(2, 2), at(3, 2), at(4, 1), silent}, longGrace},
+		"three, one absent, one broken":     {survey{at(1, 1), at(2, 1), at(3, 1), absent, broken}, longGrace},
+		"two versions, neither rebuilt":     {survey{at(1, 1), at(2, 1), at(3, 2), at(4, 2), silent}, waitForAll},
+		"all absent, nothing to be rebuilt": {survey{absent, absent, absent, absent, absent}, waitForAll},
 	} {
-		if got := test.answers.settled(3, writeQuorum); got != test.want {
-			t.Errorf("%s: settled is %v", name, got)
+		if got := test.answers.patience(3, writeQuorum); got != test.want {
+			t.Errorf("%s: the patience is %v", name, got)
 		}
 	}
 	// With more guardians the silent ones could hide an acknowledged version.
 	many := survey{at(1, 1), at(2, 1), at(3, 1)}
 	many = append(many, slices.Repeat(survey{silent}, 11)...)
-	if many.settled(3, 10) {
+	if many.patience(3, 10) != waitForAll {
 		t.Error("eleven silent guardians of fourteen could hide a version that ten acknowledged")
 	}
 }
@@ -116,9 +117,22 @@ func TestChoose(t *testing.T) {
 }
 
 func TestOlderVersions(t *testing.T) {
-	got := survey{at(1, 9), at(2, 9), at(3, 4), at(4, 0), absent}.olderVersions()
-	if want := []uint64{8, 4, 3, 0}; !slices.Equal(got, want) {
-		t.Errorf("olderVersions: %d, want %d", got, want)
+	for name, test := range map[string]struct {
+		answers survey
+		want    []uint64
+	}{
+		"down to zero":               {survey{at(1, 4), at(2, 4), at(3, 2), absent}, []uint64{3, 2, 1, 0}},
+		"not above the second":       {survey{at(1, 1<<40), at(2, 3), at(3, 0)}, []uint64{3, 2, 1, 0}},
+		"fewer than could rebuild":   {survey{at(1, 9), absent}, nil},
+		"nothing below the only one": {survey{at(1, 0), at(2, 0)}, nil},
+	} {
+		if got := test.answers.olderVersions(2); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+	gap := survey{at(1, 900), at(2, 900)}.olderVersions(2)
+	if len(gap) != maxStep+1 || gap[len(gap)-1] != 900-maxStep-1 {
+		t.Errorf("below 900: %d", gap)
 	}
 }
 
@@ -138,9 +152,9 @@ func TestFanOutLeavesNobodyBehind(t *testing.T) {
 				return 2, context.Cause(ctx)
 			}
 			return 3, nil
-		}, func(a answer[int]) bool {
+		}, func(a answer[int]) time.Duration {
 			ended[a.position] = a.err
-			return a.position == 3
+			return graceOnce(a.position == 3)
 		})
 		if len(ended) != 4 || ended[1] != nil || !errors.Is(ended[2], errStraggler) || ended[3] != nil {
 			t.Errorf("ended: %v", ended)
@@ -190,5 +204,20 @@ func TestPersist(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A guardian that shows its current share for whatever version is asked for
+// adds nothing.
+func TestReadHoldingWantsTheVersionAskedFor(t *testing.T) {
+	served, other := uint64(2), uint64(1)
+	response := api.PullResponse{Share: "AQE=", Version: served, Threshold: 3}
+	if _, err := readHolding(response, &other); !errors.Is(err, errMalformedShare) {
+		t.Errorf("version 2 was taken for version 1: %v", err)
+	}
+	for _, asked := range []*uint64{nil, &served} {
+		if _, err := readHolding(response, asked); err != nil {
+			t.Errorf("version 2: %v", err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vault-guardian/guardian/api"
 )
@@ -29,7 +30,7 @@ func (v *Vault) Delete(ctx context.Context, identity string) (DeleteReport, erro
 	if err != nil {
 		return DeleteReport{}, err
 	}
-	all := v.take(ctx, identity, func(survey) bool { return false })
+	all := v.takeBeforeWriting(ctx, identity)
 	need := v.deleteQuorum(all)
 	if len(all.versions()) == 0 && all.absentees() >= need {
 		return DeleteReport{}, fmt.Errorf("asking %d guardians: %w", len(all), api.ErrNotFound)
@@ -60,13 +61,13 @@ func (v *Vault) deleteAll(ctx context.Context, identity string, all survey, need
 	remove := func(ctx context.Context, i int) (struct{}, error) {
 		return struct{}{}, v.deleteOne(ctx, identity, i, all[i], likely.group.version)
 	}
-	fanOut(ctx, v.positions(), remove, func(a answer[struct{}]) bool {
+	fanOut(ctx, v.positions(), remove, func(a answer[struct{}]) time.Duration {
 		if a.err == nil {
 			got++
 		} else {
 			errs[a.position] = a.err
 		}
-		return got >= need || len(errs) > len(v.guardians)-need
+		return graceOnce(got >= need || len(errs) > len(v.guardians)-need)
 	})
 	return got, errs
 }

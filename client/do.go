@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,16 +107,29 @@ func (g *Guardian) newRequest(ctx context.Context, method, route string, body an
 	return request, nil
 }
 
-// transportError drops the method and URL that net/http puts before the
-// cause, and prefers the reason for which the call was given up.
+// transportError prefers the reason for which the call was given up. Of what
+// net/http says it passes on the causes known to be its own words: of an
+// answer that is not HTTP it quotes parts, in which a server can hide our
+// token.
 func transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if outer, ok := errors.AsType[*url.Error](err); ok {
-		return outer.Err
+		err = outer.Err
 	}
-	return err
+	if failure, ok := errors.AsType[net.Error](err); ok {
+		return failure
+	}
+	if failure, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return failure
+	}
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return errNotHTTP
 }
 
 func decode(status int, data []byte, answer any) error {
@@ -138,15 +152,26 @@ func decode(status int, data []byte, answer any) error {
 // discreet replaces a guardian's own words by those of this build when they
 // could carry a token, a share or terminal control characters.
 func (g *Guardian) discreet(err error) error {
-	field, ok := errors.AsType[*api.FieldError](err)
-	if !ok || g.harmless(field.Text) {
-		return err
+	if field, ok := errors.AsType[*api.FieldError](err); ok && !g.harmless(field.Text) {
+		return field.Sentinel
 	}
-	return field.Sentinel
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && !g.repeatable(err.Error()) {
+		return &tls.CertificateVerificationError{Err: errCertificate}
+	}
+	if !g.repeatable(err.Error()) {
+		return errNotHTTP
+	}
+	return err
+}
+
+// repeatable reports a text without our token and control characters.
+func (g *Guardian) repeatable(text string) bool {
+	return (g.token == "" || !strings.Contains(text, g.token)) &&
+		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func (g *Guardian) harmless(text string) bool {
-	if len(text) > maxErrorText || g.token != "" && strings.Contains(text, g.token) {
+	if len(text) > maxErrorText || !g.repeatable(text) {
 		return false
 	}
 	for word := range strings.FieldsSeq(text) {
@@ -154,5 +179,5 @@ func (g *Guardian) harmless(text string) bool {
 			return false
 		}
 	}
-	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/vault-guardian/guardian/api"
@@ -23,7 +24,11 @@ var (
 	// ErrVersionSpent reports that no version is left above the current one.
 	ErrVersionSpent = errors.New("no version is left above the current one")
 
-	errStraggler = errors.New("no answer soon after the others had settled it")
+	errNotHTTP     = errors.New("the answer is not a guardian's HTTP: is there a guardian behind this URL?")
+	errCertificate = errors.New("the certificate is not one for this host")
+	errNotDone     = errors.New("the answer does not say that it was done: is there a guardian behind this URL?")
+	errDisagrees   = errors.New("its share does not agree with those of the others")
+	errStraggler   = errors.New("no answer soon after the others had settled it")
 )
 
 // Error is what one guardian said, or why it said nothing.
@@ -63,8 +68,12 @@ func (e *QuorumError) Error() string {
 	return text.String()
 }
 
-// Unwrap returns what the guardians said.
-func (e *QuorumError) Unwrap() []error { return e.Errs }
+// Unwrap returns what the guardians said, but for those that hold nothing:
+// that one of them does not is no answer for the vault, so the error is not
+// api.ErrNotFound.
+func (e *QuorumError) Unwrap() []error {
+	return slices.DeleteFunc(slices.Clone(e.Errs), func(err error) bool { return errors.Is(err, api.ErrNotFound) })
+}
 
 // retriable reports whether the same request may fare better later.
 func retriable(err error) bool {

@@ -7,8 +7,13 @@ import (
 )
 
 const (
+	// waitForAll is the patience while nothing is settled yet.
+	waitForAll time.Duration = 0
 	// grace is what stragglers get once their answer cannot change the outcome.
 	grace = time.Second
+	// longGrace is what they get while one more share would let the others be
+	// checked.
+	longGrace = 3 * time.Second
 
 	firstDelay = 50 * time.Millisecond
 	lastDelay  = 2 * time.Second
@@ -23,9 +28,9 @@ type answer[T any] struct {
 
 // fanOut runs work once for each position, side by side, hands the answers to
 // settled one after the other as they come, and returns when every work has.
-// A failure ends nobody else's work; after the first settled call that
-// returns true the rest have a grace before their context ends.
-func fanOut[T any](ctx context.Context, positions []int, work func(context.Context, int) (T, error), settled func(answer[T]) bool) {
+// A failure ends nobody else's work; what settled returns is how much longer
+// the rest may take before their context ends, the soonest such end counts.
+func fanOut[T any](ctx context.Context, positions []int, work func(context.Context, int) (T, error), settled func(answer[T]) time.Duration) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answers := make(chan answer[T], len(positions))
@@ -35,13 +40,32 @@ func fanOut[T any](ctx context.Context, positions []int, work func(context.Conte
 			answers <- answer[T]{position, value, err}
 		}()
 	}
-	var deadline *time.Timer
+	var end time.Time
 	for range positions {
-		if settled(<-answers) && deadline == nil {
-			deadline = time.AfterFunc(grace, func() { cancel(errStraggler) })
-			defer deadline.Stop()
+		patience := settled(<-answers)
+		if soonest := time.Now().Add(patience); patience != waitForAll && (end.IsZero() || soonest.Before(end)) {
+			end = soonest
+			timer := time.AfterFunc(patience, func() { cancel(errStraggler) })
+			defer timer.Stop()
 		}
 	}
+}
+
+// graceOnce is a grace for the rest once a thing is so.
+func graceOnce(settled bool) time.Duration {
+	if settled {
+		return grace
+	}
+	return waitForAll
+}
+
+// firstHalf leaves half of the time that ctx still has to what comes after it.
+func firstHalf(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
 // persist repeats a call while its error is retriable, at most so many times
@@ -55,12 +79,16 @@ func persist(ctx context.Context, attempts int, call func() error) error {
 		if ctx.Err() != nil && last != nil && err != nil {
 			return last
 		}
-		spread := rand.N(delay / 2) //nolint:gosec // nothing depends on nobody guessing it
-		if err == nil || attempt == attempts || !retriable(err) || !sleep(ctx, delay/2+spread) {
+		if err == nil || attempt == attempts || !retriable(err) || !sleep(ctx, spread(delay)) {
 			return err
 		}
 		last = err
 	}
+}
+
+// spread returns half to all of a delay, at random.
+func spread(delay time.Duration) time.Duration {
+	return delay/2 + rand.N(delay/2) //nolint:gosec // nothing depends on nobody guessing it
 }
 
 // sleep returns false when ctx ended first.

@@ -39,7 +39,10 @@ func (g *Guardian) URL() string { return g.base.String() }
 // *api.VersionConflictError says with Stored whether the very same share is
 // there already.
 func (g *Guardian) Push(ctx context.Context, request api.PushRequest) error {
-	_, err := do[api.PushResponse](ctx, g, http.MethodPost, api.RoutePush, request)
+	response, err := do[api.PushResponse](ctx, g, http.MethodPost, api.RoutePush, request)
+	if err == nil && response.Status != "stored" {
+		return g.notDone()
+	}
 	return err
 }
 
@@ -53,8 +56,16 @@ func (g *Guardian) Pull(ctx context.Context, request api.PullRequest) (api.PullR
 // one. Errors are [*Error], over api.ErrNotFound when the share is absent or
 // already deleted.
 func (g *Guardian) Delete(ctx context.Context, request api.DeleteRequest) error {
-	_, err := do[api.DeleteResponse](ctx, g, http.MethodPost, api.RouteDelete, request)
+	response, err := do[api.DeleteResponse](ctx, g, http.MethodPost, api.RouteDelete, request)
+	if err == nil && (response.Status != "deleted" || request.Version == nil || response.Version != *request.Version) {
+		return g.notDone()
+	}
 	return err
+}
+
+// notDone is what a success that does not say what was done is taken for.
+func (g *Guardian) notDone() error {
+	return &Error{Guardian: g.URL(), Status: http.StatusOK, Err: errNotDone}
 }
 
 // Health returns what the guardian says of its own health.

@@ -200,6 +200,9 @@ func TestURLs(t *testing.T) {
 		"127.0.0.1:7500":                   "http://127.0.0.1:7500",
 		"localhost:7500":                   "http://localhost:7500",
 		"[::1]:7500":                       "http://[::1]:7500",
+		"http://[::1]:80":                  "http://[::1]",
+		"https://example.org:443/a":        "https://example.org/a",
+		"https://example.org:80":           "https://example.org:80",
 	} {
 		guardian, err := client.New(raw, "")
 		if err != nil || guardian.URL() != want {

@@ -1,15 +1,12 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/quorum"
-	"github.com/vault-guardian/guardian/shamir"
 )
 
 // State is what a guardian's share is worth to a pull.
@@ -52,7 +49,8 @@ type PullReport struct {
 	// Used counts the shares of the version that was rebuilt.
 	Used int
 	// Checked is true when more than Threshold shares agreed; with just
-	// Threshold a wrong one cannot be told.
+	// Threshold a wrong one cannot be told. Where one was left out as wrong, it
+	// takes so many that Threshold of them remain without any Threshold-1.
 	Checked bool
 	// Fallback is true when Newest, a higher version that some guardian
 	// showed, could not be rebuilt.
@@ -64,14 +62,25 @@ type PullReport struct {
 
 // Pull asks every guardian and rebuilds the highest version that has K
 // shares. It never combines shares of different versions, splits or epochs.
-// It returns once no answer still out can change the outcome. An older
-// version is taken only when the newest cannot be rebuilt; the report says so.
+// It returns once no answer still out can change the outcome, and waits longer
+// while one more share would let the others be checked. One share that does
+// not agree with the others is found and named in the report where more than K
+// others do agree. An older version is taken only when the newest cannot be
+// rebuilt; the report says so.
+//
+// What a guardian retains below its current version has to be asked for by
+// number: older versions are found if some guardian still shows them, or if
+// they lie below by no more than the step that Store takes. After pushes of
+// the user's own numbers with wider gaps, a version that every guardian has
+// moved past is not found, although it is retained.
 //
 // Shares carry no signature of their owner: K guardians that agree on a split
-// of their own can make up a secret, where K is the vault's. Fewer cannot, and
-// where more than K shares are there they change nothing unnoticed.
+// of their own can make up a secret, where K is the vault's. Fewer can change
+// one only when no K of the shares used are honest: against all K-1 that takes
+// 2K-1 shares that agree, against one K+1.
 //
-// Errors: api.ErrNotFound when no acknowledged version can exist;
+// Errors: api.ErrNotFound when so many guardians hold nothing that no
+// acknowledged version can exist;
 // [ErrInconsistent], naming the guardians asked, when shares contradict each
 // other; *QuorumError (counting shares) when too few could be had.
 func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, error) {
@@ -79,8 +88,8 @@ func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, 
 	if err != nil {
 		return nil, PullReport{}, err
 	}
-	all := v.take(ctx, identity, func(s survey) bool {
-		return s.settled(v.Threshold(), quorum.WriteQuorum(len(s)))
+	all := v.take(ctx, identity, func(s survey) time.Duration {
+		return s.patience(v.Threshold(), quorum.WriteQuorum(len(s)))
 	})
 	return v.rebuild(ctx, identity, all)
 }
@@ -89,11 +98,22 @@ func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, 
 // where it must.
 func (v *Vault) rebuild(ctx context.Context, identity string, all survey) ([]byte, PullReport, error) {
 	chosen, ok := v.chooseOrGoBack(ctx, identity, all)
-	report := v.report(all, chosen, ok)
 	if !ok {
-		return nil, report, v.pullFailure(all)
+		return nil, v.report(all, chosen, ok), v.pullFailure(all)
 	}
-	secret, err := v.combine(chosen)
+	right, wrong, err := v.agreeing(chosen)
+	report := v.report(all, right, ok)
+	if err != nil {
+		return nil, report, err
+	}
+	if len(wrong) > 0 {
+		report.Checked = report.Used >= 2*report.Threshold-1
+	}
+	for _, m := range wrong {
+		g := &report.Guardians[m.position]
+		g.State, g.Err = StateWrong, v.named(m.position, errDisagrees)
+	}
+	secret, err := right.combine(v.Threshold())
 	return secret, report, err
 }
 
@@ -102,7 +122,7 @@ func (v *Vault) rebuild(ctx context.Context, identity string, all survey) ([]byt
 // it takes as well, since more shares than K can be checked.
 func (v *Vault) chooseOrGoBack(ctx context.Context, identity string, all survey) (candidate, bool) {
 	best, ok := all.choose(v.Threshold())
-	for _, version := range all.olderVersions() {
+	for _, version := range all.olderVersions(v.Threshold()) {
 		if ctx.Err() != nil || ok && version < best.group.version {
 			break
 		}
@@ -112,48 +132,10 @@ func (v *Vault) chooseOrGoBack(ctx context.Context, identity string, all survey)
 	return best, ok
 }
 
-// combine checks that all shares of the group agree before it rebuilds from
-// K of them.
-func (v *Vault) combine(c candidate) ([]byte, error) {
-	shares, k := make([][]byte, 0, len(c.members)), c.k(v.Threshold())
-	seen := map[byte][]byte{}
-	for _, m := range c.members {
-		known, repeated := seen[m.share[0]]
-		if repeated && !bytes.Equal(known, m.share) {
-			return nil, v.inconsistent(c)
-		}
-		if !repeated {
-			shares = append(shares, m.share)
-		}
-		seen[m.share[0]] = m.share
-	}
-	agree, err := shamir.Consistent(shares, k)
-	if err != nil {
-		return nil, fmt.Errorf("checking the shares: %w", err)
-	}
-	if !agree {
-		return nil, v.inconsistent(c)
-	}
-	secret, err := shamir.Combine(shares[:k])
-	if err != nil {
-		return nil, fmt.Errorf("combining the shares: %w", err)
-	}
-	return secret, nil
-}
-
-func (v *Vault) inconsistent(c candidate) error {
-	var names []string
-	for _, m := range c.members {
-		names = append(names, v.guardians[m.position].URL())
-	}
-	return fmt.Errorf("rebuilding version %d from %s: %w", c.group.version, strings.Join(names, ", "), ErrInconsistent)
-}
-
 // pullFailure says why nothing could be rebuilt.
 func (v *Vault) pullFailure(all survey) error {
 	closest, shown := all.closest(v.Threshold())
-	silent := len(all) - all.answers()
-	if !shown && silent < quorum.WriteQuorum(len(all)) && all.absentees() > 0 {
+	if !shown && len(all)-all.absentees() < quorum.WriteQuorum(len(all)) {
 		return fmt.Errorf("asking %d guardians: %w", len(all), api.ErrNotFound)
 	}
 	failure := &QuorumError{Action: "pull", Need: v.Threshold()}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/shamir"
@@ -36,6 +37,11 @@ type PushReport struct {
 // [ErrSecretSize], [ErrThreshold] or api.ErrInvalidIdentity, and nothing was
 // sent.
 func (v *Vault) Push(ctx context.Context, identity string, version uint64, secret []byte) (PushReport, error) {
+	return v.pushWith(ctx, identity, version, secret, v.pushAll)
+}
+
+// pushWith is Push with a way to send the requests.
+func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, secret []byte, send func(context.Context, []api.PushRequest) (int, map[int]error)) (PushReport, error) {
 	identity, err := checkIdentity(identity)
 	if err != nil {
 		return PushReport{}, err
@@ -47,7 +53,7 @@ func (v *Vault) Push(ctx context.Context, identity string, version uint64, secre
 	if err != nil {
 		return PushReport{}, err
 	}
-	got, errs := v.pushAll(ctx, requests)
+	got, errs := send(ctx, requests)
 	report := PushReport{
 		Version: version, Split: requests[0].Split, Threshold: v.Threshold(),
 		Need: v.WriteQuorum(), Got: got, Lacking: v.sortErrors(errs), Warning: v.Warning(),
@@ -99,17 +105,24 @@ func (v *Vault) split(identity string, version uint64, secret []byte) ([]api.Pus
 func (v *Vault) pushAll(ctx context.Context, requests []api.PushRequest) (int, map[int]error) {
 	got, errs := 0, map[int]error{}
 	push := func(ctx context.Context, i int) (struct{}, error) {
-		return struct{}{}, persist(ctx, 0, func() error { return acknowledged(v.guardians[i].Push(ctx, requests[i])) })
+		return struct{}{}, v.pushOne(ctx, i, requests, 0)
 	}
-	fanOut(ctx, v.positions(), push, func(a answer[struct{}]) bool {
+	fanOut(ctx, v.positions(), push, func(a answer[struct{}]) time.Duration {
 		if a.err == nil {
 			got++
 		} else {
 			errs[a.position] = a.err
 		}
-		return got >= v.WriteQuorum() || len(errs) > len(v.guardians)-v.WriteQuorum()
+		return graceOnce(got >= v.WriteQuorum() || len(errs) > len(v.guardians)-v.WriteQuorum())
 	})
 	return got, errs
+}
+
+// pushOne pushes to one guardian, so many attempts at most (0: until ctx ends).
+func (v *Vault) pushOne(ctx context.Context, position int, requests []api.PushRequest, attempts int) error {
+	return persist(ctx, attempts, func() error {
+		return acknowledged(v.guardians[position].Push(ctx, requests[position]))
+	})
 }
 
 // acknowledged takes a refusal of what is stored already for what it is: the

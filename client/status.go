@@ -24,9 +24,9 @@ func (v *Vault) Status(ctx context.Context) []GuardianStatus {
 		start := time.Now()
 		status, err := v.guardians[i].Status(ctx)
 		return GuardianStatus{v.guardians[i].URL(), time.Since(start), status, err}, nil
-	}, func(a answer[GuardianStatus]) bool {
+	}, func(a answer[GuardianStatus]) time.Duration {
 		all[a.position] = a.value
-		return false
+		return waitForAll
 	})
 	return all
 }

@@ -3,55 +3,80 @@ package client
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
+	"time"
 
 	"github.com/vault-guardian/guardian/api"
 )
 
-// storeAttempts bounds how often Store goes for a higher version.
-const storeAttempts = 4
+const (
+	// storeAttempts bounds how often Store looks and goes for a higher version.
+	storeAttempts = 6
+	// storeDelay is how long it leaves others to finish, doubled each time.
+	storeDelay = 200 * time.Millisecond
+)
 
 // Store pushes secret at the version that follows what the guardians hold.
-// It first asks all of them, and writes nothing unless enough answer for the
-// push to be acknowledged: a push known to fail would only displace what the
+// It first asks them, and writes nothing unless enough answer for the push to
+// be acknowledged: a push known to fail would only displace what the
 // guardians retain of the version before. Versions that guardians merely
 // claim move the next one within bounds.
 //
-// Errors are those of Push; ErrVersionSpent when there is no next version.
-func (v *Vault) Store(ctx context.Context, identity string, secret []byte) (PushReport, error) {
-	identity, err := checkIdentity(identity)
-	if err != nil {
-		return PushReport{}, err
+// Clients may store at the same time; one that comes too late asks again and
+// goes for a higher version, later each time by chance. A guardian retains
+// one version below its current one, so two pushes that each landed in part
+// could leave nothing to be rebuilt. Hence Store goes over a version at once
+// only if that could be rebuilt, even after one more loss where N > K. Over
+// another, whose push is under way or was given up, it goes only when that
+// has not moved for a while, and then by way of a single guardian first, who
+// accepts only one of those that try. Guardians hold no locks: a client that
+// was suspended for longer between asking and pushing can still collide.
+//
+// Errors are those of Push; *QuorumError too when others kept writing;
+// ErrVersionSpent when there is no next version.
+func (v *Vault) Store(ctx context.Context, identity string, secret []byte) (report PushReport, err error) {
+	if identity, err = checkIdentity(identity); err != nil {
+		return report, err
 	}
-	if err := v.CheckSecret(secret); err != nil {
-		return PushReport{}, err
+	if err = v.CheckSecret(secret); err != nil {
+		return report, err
 	}
-	all := v.take(ctx, identity, func(survey) bool { return false })
-	if err := v.enoughFor("push", v.WriteQuorum(), all); err != nil {
-		return PushReport{}, err
-	}
-	rebuilt := uint64(0)
-	if _, report, err := v.rebuild(ctx, identity, all); err == nil {
-		rebuilt = report.Version
-	}
-	return v.pushAbove(ctx, identity, secret, rebuilt, all.versions())
-}
-
-// pushAbove pushes above what was rebuilt and claimed, and again when
-// guardians claim more.
-func (v *Vault) pushAbove(ctx context.Context, identity string, secret []byte, rebuilt uint64, claims map[int]uint64) (report PushReport, err error) {
-	for range storeAttempts {
-		version, spent := nextVersion(rebuilt, slices.Collect(maps.Values(claims)), v.Threshold())
-		if spent != nil {
-			return report, spent
+	claims := map[int]uint64{}
+	var before ground
+	for attempt := range storeAttempts {
+		if attempt > 0 && !sleep(ctx, spread(storeDelay<<(attempt-1))) {
+			break
 		}
-		report, err = v.Push(ctx, identity, version, secret)
-		if err == nil || !v.addClaims(claims, report.Lacking) {
+		now, failed := v.explore(ctx, identity, claims)
+		if failed != nil {
+			return report, failed
+		}
+		if !now.firm && !now.same(before) {
+			before, err = now, now.unsettled(v)
+			continue
+		}
+		report, err = v.pushOver(ctx, identity, secret, now, attempt)
+		refused := v.addClaims(claims, report.Lacking)
+		if err == nil || now.firm && !refused {
 			return report, err
 		}
+		before = ground{}
 	}
 	return report, err
+}
+
+// pushOver pushes at once over firm ground, else by way of one guardian,
+// another in each attempt since it may be the one that lies.
+func (v *Vault) pushOver(ctx context.Context, identity string, secret []byte, over ground, attempt int) (PushReport, error) {
+	if over.firm {
+		return v.Push(ctx, identity, over.next, secret)
+	}
+	first := over.all.answering()[attempt%over.all.answers()]
+	return v.pushWith(ctx, identity, over.next, secret, func(ctx context.Context, requests []api.PushRequest) (int, map[int]error) {
+		if err := v.pushOne(ctx, first, requests, surveyAttempts); err != nil {
+			return 0, map[int]error{first: err}
+		}
+		return v.pushAll(ctx, requests)
+	})
 }
 
 // addClaims notes the versions that refusals name, and reports whether any
@@ -75,19 +100,4 @@ func (v *Vault) addClaims(claims map[int]uint64, refusals []error) bool {
 func from(guardian *Guardian, err error) bool {
 	failure, ok := errors.AsType[*Error](err)
 	return ok && failure.Guardian == guardian.URL()
-}
-
-// enoughFor refuses what is known to fail: fewer guardians are there than
-// must acknowledge it.
-func (v *Vault) enoughFor(action string, need int, all survey) error {
-	if all.answers() >= need {
-		return nil
-	}
-	errs := map[int]error{}
-	for i, f := range all {
-		if !f.definite() {
-			errs[i] = f.err
-		}
-	}
-	return &QuorumError{Action: action, Need: need, Got: all.answers(), Errs: v.sortErrors(errs)}
 }

@@ -52,19 +52,30 @@ func (f found) definite() bool {
 // survey is what all guardians answered, by position.
 type survey []found
 
-// take asks every guardian for its current share; enough says when the rest
-// cannot change anything any more.
-func (v *Vault) take(ctx context.Context, identity string, enough func(survey) bool) survey {
+// take asks every guardian for its current share; patience says of the
+// answers so far how much longer to wait for the rest.
+func (v *Vault) take(ctx context.Context, identity string, patience func(survey) time.Duration) survey {
 	all := make(survey, len(v.guardians))
 	fanOut(ctx, v.positions(), func(ctx context.Context, i int) (found, error) {
 		start := time.Now()
 		current, err := v.fetch(ctx, i, api.PullRequest{Identity: identity})
 		return found{current: current, err: err, latency: time.Since(start)}, nil
-	}, func(a answer[found]) bool {
+	}, func(a answer[found]) time.Duration {
 		all[a.position] = a.value
-		return enough(all)
+		return patience(all)
 	})
 	return all
+}
+
+// takeBeforeWriting asks until so many have answered that a write can be
+// acknowledged: one guardian that hangs must not hold up the others, nor use
+// up the time of the write.
+func (v *Vault) takeBeforeWriting(ctx context.Context, identity string) survey {
+	ctx, cancel := firstHalf(ctx)
+	defer cancel()
+	return v.take(ctx, identity, func(s survey) time.Duration {
+		return graceOnce(s.answers() >= v.WriteQuorum())
+	})
 }
 
 // takeOlder asks those that have moved past a version whether they retain it.
@@ -77,9 +88,12 @@ func (v *Vault) takeOlder(ctx context.Context, identity string, version uint64, 
 	}
 	fanOut(ctx, ask, func(ctx context.Context, i int) (*holding, error) {
 		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
-	}, func(a answer[*holding]) bool {
+	}, func(a answer[*holding]) time.Duration {
 		all[a.position].older = a.value
-		return false
+		if best, ok := all.choose(v.Threshold()); ok && best.group.version == version {
+			return best.patience(v.Threshold())
+		}
+		return waitForAll
 	})
 }
 

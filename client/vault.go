@@ -93,7 +93,7 @@ func (v *Vault) checkSplit() error {
 	case v.threshold != 0 || n < api.MinThreshold:
 		return fmt.Errorf("%w %d needs at least %d guardians, %d given", ErrThreshold, k, k, n)
 	}
-	return fmt.Errorf("%w %d is usual and needs as many guardians, %d given: add guardians, or choose a threshold of %d to %d knowing that fewer can then be lost", ErrThreshold, k, n, api.MinThreshold, n)
+	return fmt.Errorf("%w %d is usual and needs as many guardians, %d given: add guardians, or choose a threshold from %d up to %d knowing that fewer can then be lost", ErrThreshold, k, n, api.MinThreshold, n)
 }
 
 func (v *Vault) positions() []int {

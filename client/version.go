@@ -6,8 +6,9 @@ import (
 )
 
 // maxStep bounds how far above what was rebuilt a claim is believed that
-// fewer than K guardians make: a liar must not use up the version space.
-const maxStep = 1024
+// fewer than K guardians make: a liar must not use up the version space, nor
+// make a gap that Pull would not look into for what was retained below it.
+const maxStep = 16
 
 // nextVersion returns the version to push: one above the highest that was
 // rebuilt (0 when nothing was) and above every claim that is believed. Claims

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -63,7 +64,7 @@ func (d *deleteCommand) confirm(cmd *cobra.Command, guardians int) error {
 		return usageError("add --yes", "nobody is there to confirm the delete: standard input is no terminal")
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "Delete this for good from %d guardians? Type yes: ", guardians)
-	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	answer, err := bufio.NewReader(interruptible{cmd.Context(), cmd.InOrStdin()}).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return failure(fmt.Errorf("reading the confirmation: %w", err), "add --yes")
 	}
@@ -73,11 +74,12 @@ func (d *deleteCommand) confirm(cmd *cobra.Command, guardians int) error {
 	return nil
 }
 
-func (d *deleteCommand) delete(cmd *cobra.Command, vault *client.Vault, identity string) (client.DeleteReport, error) {
-	ctx, cancel := d.context(cmd)
-	defer cancel()
-	defer showProgress(cmd.ErrOrStderr(), "deleting")()
-	return vault.Delete(ctx, identity)
+func (d *deleteCommand) delete(cmd *cobra.Command, vault *client.Vault, identity string) (report client.DeleteReport, err error) {
+	err = d.ask(cmd, "deleting", func(ctx context.Context) error {
+		report, err = vault.Delete(ctx, identity)
+		return err
+	})
+	return report, err
 }
 
 type deleteResult struct {

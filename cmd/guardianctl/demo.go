@@ -78,9 +78,6 @@ func newDemo(cmd *cobra.Command, args []string) (*demo, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(secret) == 0 {
-			return nil, failure(fmt.Errorf("%s is empty", args[0]), "name a file that holds something")
-		}
 		d.name, d.secret = filepath.Base(args[0]), secret
 	}
 	own, err := os.Executable()
@@ -110,7 +107,9 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	err = d.play(ctx)
+	if err = d.play(ctx); err != nil && ctx.Err() == nil {
+		err = failure(err, logAdvice(keep))
+	}
 	if keep {
 		d.printKept()
 	}
@@ -129,12 +128,18 @@ func (d *demo) play(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return fmt.Errorf("demo, step %d (%s): %w", i+1, step.name, ctx.Err())
 			}
-			return failure(fmt.Errorf("demo, step %d (%s): %w", i+1, step.name, err),
-				"look at the guardians' logs: guardianctl demo --keep says where they are")
+			return fmt.Errorf("demo, step %d (%s): %w", i+1, step.name, err)
 		}
 	}
 	fmt.Fprint(d.out, "\nAll of it held.\n\n")
 	return nil
+}
+
+func logAdvice(kept bool) string {
+	if kept {
+		return "look at the guardians' logs (*.log) in the directory named above"
+	}
+	return "run it again with --keep: the guardians' logs, now removed, then stay"
 }
 
 func (d *demo) say(format string, args ...any) {

@@ -71,7 +71,7 @@ func (d *demo) store(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("%s: %d bytes, version %d, stored by %d guardians (needed: %d)", d.name, len(d.secret), report.Version, report.Got, report.Need)
+	d.say("%s: %d bytes, version %d, stored by %d guardians (needed: %d)", shown(d.name), len(d.secret), report.Version, report.Got, report.Need)
 	return nil
 }
 

@@ -240,3 +240,36 @@ func TestDemoEndsWithItsContext(t *testing.T) {
 		})
 	}
 }
+
+func TestDemoShowsNamesSafely(t *testing.T) {
+	d, out := testDemo(t)
+	d.name = "a\x1b[2Jb c"
+	if err := d.run(t.Context(), false); err != nil {
+		t.Fatalf("demo: %v\n%s", err, out)
+	}
+	if strings.Contains(out.String(), "\x1b") || !strings.Contains(out.String(), `"a\x1b[2Jb c": 12 bytes`) {
+		t.Errorf("the output is %q", out)
+	}
+}
+
+func TestDemoSaysWhereLogsAre(t *testing.T) {
+	for name, test := range map[string]struct {
+		keep bool
+		want string
+	}{
+		"removed": {false, "run it again with --keep"},
+		"kept":    {true, "in the directory named above"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, out := testDemo(t)
+			d.binary = script(t, "exit 0")
+			err := d.run(t.Context(), test.keep)
+			if err == nil {
+				t.Fatalf("the demo succeeds:\n%s", out)
+			}
+			if advice := advised(err).advice; !strings.Contains(advice, test.want) {
+				t.Errorf("the advice is %q", advice)
+			}
+		})
+	}
+}

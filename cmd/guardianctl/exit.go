@@ -34,10 +34,21 @@ func usageError(advice, format string, args ...any) error {
 	return &advisedError{exitUsage, fmt.Errorf(format, args...), advice}
 }
 
-// failure is an error of the machine we run on, with what to do about it.
+// failure is an error of the machine we run on, with what to do about it,
+// unless err says that already.
 func failure(err error, advice string) error {
+	if _, ok := errors.AsType[*advisedError](err); ok {
+		return err
+	}
 	return &advisedError{exitFailure, err, advice}
 }
+
+// interrupted says that a signal ended the command, whatever failed for it.
+func interrupted(ctx context.Context) error {
+	return failure(fmt.Errorf("ending: %w", context.Cause(ctx)), adviceInterrupted)
+}
+
+const adviceInterrupted = "interrupted: run the command again"
 
 // advised gives every error an exit code and an advice. A QuorumError wraps
 // what single guardians said, so it is looked at first.
@@ -50,11 +61,11 @@ func advised(err error) *advisedError {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &advisedError{exitFailure, err, "interrupted: run the command again"}
+		return &advisedError{exitFailure, err, adviceInterrupted}
 	case errors.Is(err, api.ErrNotFound):
 		return &advisedError{exitNotFound, err, "check the identity and the list of guardians: nothing is kept under it, or it was deleted"}
 	case errors.Is(err, client.ErrInconsistent), errors.Is(err, api.ErrIntegrityFailed):
-		return &advisedError{exitVerification, err, "nothing was written; leave one guardian after the other out of --guardians to find the wrong share, then store the file anew"}
+		return &advisedError{exitVerification, err, "nothing was written; bring more guardians up, or leave the one you trust least out of --guardians, and recover again; then store the file anew"}
 	case errors.Is(err, client.ErrThreshold):
 		return &advisedError{exitUsage, err, "change --guardians or --threshold"}
 	case errors.Is(err, client.ErrSecretSize):
@@ -70,6 +81,9 @@ func quorumAdvice(failed *client.QuorumError) string {
 		if errors.Is(err, api.ErrTokenRequired) || errors.Is(err, api.ErrTokenInvalid) {
 			return "give the guardians' bearer token with --token-file"
 		}
+	}
+	if errors.Is(failed, api.ErrNoRoute) {
+		return "give the guardians' URLs without a path such as /v1"
 	}
 	if failed.Claimed > 0 && failed.Got >= failed.Claimed {
 		return fmt.Sprintf("if you stored it with --threshold %d, pass that again: otherwise these shares are made up", failed.Claimed)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -15,7 +16,7 @@ func writeFile(path string, data []byte, replace bool) (err error) {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, ".guardianctl-*") // 0600
 	if err != nil {
-		return err
+		return writing(path, err)
 	}
 	defer func() {
 		if removing := os.Remove(temp.Name()); err == nil && !replace {
@@ -24,16 +25,26 @@ func writeFile(path string, data []byte, replace bool) (err error) {
 	}()
 	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+		return writing(path, err)
 	}
 	place := os.Link
 	if replace {
 		place = os.Rename
 	}
 	if err := place(temp.Name(), path); err != nil {
-		return err
+		return writing(path, err)
 	}
 	return syncDir(dir)
+}
+
+// writing names the file that was to be written instead of the temporary one.
+func writing(path string, err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		err = inner.Err
+	} else if inner, ok := errors.AsType[*os.LinkError](err); ok {
+		err = inner.Err
+	}
+	return fmt.Errorf("writing %s: %w", path, err)
 }
 
 func syncDir(path string) error {

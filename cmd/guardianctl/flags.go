@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -21,6 +22,8 @@ const (
 	defaultTimeout = 20 * time.Second
 	// maxSmallFile bounds a token or identity file, in bytes.
 	maxSmallFile = 64 << 10
+	// byteOrderMark is put before UTF-8 by some editors.
+	byteOrderMark = "\ufeff"
 )
 
 // vaultFlags are the flags of every command that talks to guardians.
@@ -85,8 +88,23 @@ func (f *vaultFlags) tokens() ([]string, error) {
 	return tokens, nil
 }
 
-func (f *vaultFlags) context(cmd *cobra.Command) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(cmd.Context(), f.timeout)
+// ask gives do the time that --timeout allows. A command that a signal or that
+// limit ended is told from guardians that failed.
+func (f *vaultFlags) ask(cmd *cobra.Command, doing string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	defer cancel()
+	defer showProgress(cmd.ErrOrStderr(), doing)()
+	err := do(ctx)
+	switch {
+	case err != nil && cmd.Context().Err() != nil:
+		return interrupted(cmd.Context())
+	case ctx.Err() != nil && err != nil, errors.Is(err, context.DeadlineExceeded): // a part of it may end sooner
+		return &advisedError{
+			advised(err).code, fmt.Errorf("%s ran out of time (--timeout %s): %w", doing, f.timeout, err),
+			"pass a longer --timeout; if that does not help, look at the guardians named above",
+		}
+	}
+	return err
 }
 
 func readSmallFile(path string) (string, error) {
@@ -99,5 +117,5 @@ func readSmallFile(path string) (string, error) {
 	if err == nil && len(text) > maxSmallFile {
 		err = errors.New(path + " is too long to be what it should be")
 	}
-	return string(text), err
+	return strings.TrimPrefix(string(text), byteOrderMark), err
 }

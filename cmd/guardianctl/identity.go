@@ -103,8 +103,11 @@ func parseIdentity(text string) (string, error) {
 	return identity, nil
 }
 
-// shellWord quotes a word so that a command shown can be pasted.
+// shellWord quotes a file name so that a command shown can be pasted.
 func shellWord(word string) string {
+	if len(word) > 1 && word[0] == '-' {
+		word = "./" + word // not a flag
+	}
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=@%+", r)
 	}

@@ -5,22 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/term"
-
 	"github.com/vault-guardian/guardian/client"
 )
-
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
 
 // printableText reports whether a terminal can show data as it is: no control
 // characters, which could also drive the terminal.
@@ -34,6 +27,14 @@ func printableText(data []byte) bool {
 		}
 	}
 	return true
+}
+
+// shown is a file name as a terminal can show it.
+func shown(name string) string {
+	if quoted := strconv.QuoteToGraphic(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
 }
 
 func printJSON(w io.Writer, value any) error {

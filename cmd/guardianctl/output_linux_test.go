@@ -77,3 +77,20 @@ func readUntil(t *testing.T, from *os.File, end string) string {
 	}
 	return text.String()
 }
+
+func TestFullStandardOutput(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	urls := strings.Join(guardiantest.New(t, 3).URLs(), ",")
+	for _, args := range [][]string{{"version"}, {"--help"}, {"status", "--guardians", urls}, {"status", "--json", "--guardians", urls}} {
+		var errOut bytes.Buffer
+		code := run(t.Context(), args, streams{strings.NewReader(""), full, &errOut})
+		if code != exitFailure || !strings.Contains(errOut.String(), "next: make room where the output goes") {
+			t.Errorf("%v exits %d, want %d: %s", args, code, exitFailure, &errOut)
+		}
+	}
+}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -65,21 +68,38 @@ func (r *recoverCommand) checkOutput() error {
 	switch {
 	case r.output == "-" && r.json:
 		return usageError("add -o FILE", "--json and the file cannot both go to standard output")
-	case r.output != "-" && !r.force && exists(r.output):
+	case r.output == "-":
+		return nil
+	}
+	if dir := filepath.Dir(r.output); !isDir(dir) {
+		return failure(fmt.Errorf("%s: there is no directory %s", r.output, dir), "make that directory, or choose another file with -o")
+	}
+	switch info, err := os.Stat(r.output); {
+	case err == nil && info.IsDir():
+		return failure(fmt.Errorf("%s is a directory", r.output), "name a file in it: -o "+shellWord(filepath.Join(r.output, "FILE")))
+	case err == nil && !info.Mode().IsRegular():
+		return failure(fmt.Errorf("%s is not a regular file", r.output), "choose another file with -o, or leave -o out and redirect the output")
+	case !r.force && exists(r.output):
 		return r.refuseOverwrite()
 	}
 	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func (r *recoverCommand) refuseOverwrite() error {
 	return failure(fmt.Errorf("%s exists", r.output), "choose another file with -o, or add --force to overwrite it")
 }
 
-func (r *recoverCommand) pull(cmd *cobra.Command, vault *client.Vault, identity string) ([]byte, client.PullReport, error) {
-	ctx, cancel := r.context(cmd)
-	defer cancel()
-	defer showProgress(cmd.ErrOrStderr(), "recovering")()
-	return vault.Pull(ctx, identity)
+func (r *recoverCommand) pull(cmd *cobra.Command, vault *client.Vault, identity string) (secret []byte, report client.PullReport, err error) {
+	err = r.ask(cmd, "recovering", func(ctx context.Context) error {
+		secret, report, err = vault.Pull(ctx, identity)
+		return err
+	})
+	return secret, report, err
 }
 
 func (r *recoverCommand) write(cmd *cobra.Command, secret []byte) error {
@@ -89,7 +109,7 @@ func (r *recoverCommand) write(cmd *cobra.Command, secret []byte) error {
 			return r.refuseOverwrite()
 		}
 		if err != nil {
-			return failure(fmt.Errorf("writing the file: %w", err), "choose another file with -o")
+			return failure(err, "choose another file with -o")
 		}
 		return nil
 	}
@@ -132,8 +152,19 @@ func outcomes(answers []client.PullAnswer) []guardianOutcome {
 	return list
 }
 
+// unchecked says what could go unnoticed.
+func unchecked(report client.PullReport) string {
+	if report.Used > report.Threshold {
+		return "one share was left out as wrong, which two liars could have brought about"
+	}
+	return fmt.Sprintf("just %d shares were there, so a wrong one among them goes unnoticed", report.Used)
+}
+
 // print reports to people on standard error: standard output may be the file.
 func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, size int) error {
+	if !report.Checked {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the file could not be checked: %s; %s\n", unchecked(report), waysToCheck(report))
+	}
 	if r.json {
 		return printJSON(cmd.OutOrStdout(), recoverResult{
 			r.output, size, report.Version, report.Threshold, report.Used,
@@ -151,6 +182,13 @@ func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, siz
 	}
 	_, err := fmt.Fprintf(w, "recovered version %d (%d bytes) from %d shares; %d were needed\n", report.Version, size, report.Used, report.Threshold)
 	return err
+}
+
+func waysToCheck(report client.PullReport) string {
+	if len(report.Guardians) <= report.Threshold {
+		return fmt.Sprintf("store it with more than %d guardians to have that", report.Threshold)
+	}
+	return "bring more guardians up, recover again and compare"
 }
 
 func detail(text string) string {

@@ -3,33 +3,47 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vault-guardian/guardian/api"
 )
 
-// streams are where a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
 // run carries out a command line and returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	root := newRootCommand()
+	root, out := newRootCommand(), &output{to: s.out}
 	root.SetArgs(args)
 	root.SetIn(s.in)
-	root.SetOut(s.out)
+	root.SetOut(out)
 	root.SetErr(s.err)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = out.err
+	}
 	if err == nil {
 		return exitOK
 	}
 	problem := advised(err)
 	fmt.Fprintf(s.err, "guardianctl: %v\nnext: %s\n", problem.err, problem.advice)
+	if !out.written && wantsJSON(cmd, args) {
+		printJSON(out, failedResult{problem.Error(), problem.code, problem.advice}) //nolint:errcheck // the exit code says it failed
+	}
 	return problem.code
+}
+
+// failedResult takes the place of a result that --json asked for.
+type failedResult struct {
+	Error string `json:"error"`
+	Code  int    `json:"code"`
+	Next  string `json:"next"`
+}
+
+// wantsJSON looks at args too: parsing ends at the first wrong flag.
+func wantsJSON(cmd *cobra.Command, args []string) bool {
+	flag := cmd.Flags().Lookup("json")
+	return flag != nil && (flag.Value.String() == "true" || slices.Contains(args, "--json"))
 }
 
 func newRootCommand() *cobra.Command {
@@ -51,7 +65,11 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError("see "+cmd.CommandPath()+" --help", "%w", err)
+		advice := "see " + cmd.CommandPath() + " --help"
+		if strings.Contains(cmd.Use, "FILE") {
+			advice += "; a file whose name begins with a dash is written ./-NAME, or after --"
+		}
+		return usageError(advice, "%w", err)
 	})
 	root.AddCommand(
 		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(),
@@ -66,9 +84,10 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	advice := "see guardianctl --help for the commands there are"
+	advice := "see " + cmd.CommandPath() + " --help for the commands there are"
+	cmd.SuggestionsMinimumDistance = 2 // two letters swapped
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-		advice = "did you mean guardianctl " + similar[0] + "?"
+		advice = "did you mean " + cmd.CommandPath() + " " + similar[0] + "?"
 	}
 	return usageError(advice, "unknown command %q", args[0])
 }

@@ -24,7 +24,9 @@ func TestScripts(t *testing.T) {
 			cluster := guardiantest.New(t, 5)
 			env.Values[clusterKey{}] = cluster
 			env.Setenv(guardiansVariable, strings.Join(cluster.URLs(), ","))
-			env.Setenv("FIRST", cluster.URLs()[0])
+			for i, name := range []string{"FIRST", "SECOND", "THIRD"} {
+				env.Setenv(name, cluster.URLs()[i])
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

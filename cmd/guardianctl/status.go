@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,10 +13,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
 )
 
-const stateUnreachable = "unreachable"
+// States of guardians that do not tell theirs.
+const (
+	stateUnreachable = "unreachable"
+	stateRefused     = "refused"
+	stateWrongURL    = "wrong URL"
+)
 
 func newStatusCommand() *cobra.Command {
 	var f vaultFlags
@@ -22,7 +30,8 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show how the guardians are",
 		Long: `Ask every guardian for its state. Exits 4 when too few answer for a push to be
-acknowledged.`,
+acknowledged. A guardian answers this to everybody: the bearer token is not
+checked.`,
 		Example: `  guardianctl status --guardians ` + exampleGuardians + `
   guardianctl status --json`,
 		Args: takes(0, 0),
@@ -48,15 +57,18 @@ func status(cmd *cobra.Command, f *vaultFlags) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := f.context(cmd)
-	defer cancel()
-	stop := showProgress(cmd.ErrOrStderr(), "asking")
-	all := vault.Status(ctx)
-	stop()
+	var all []client.GuardianStatus
+	err = f.ask(cmd, "asking", func(ctx context.Context) error {
+		all = vault.Status(ctx)
+		return enoughReachable(vault, all)
+	})
+	if err != nil && cmd.Context().Err() != nil {
+		return err // what they did not say is no state of theirs
+	}
 	if err := printStatus(cmd.OutOrStdout(), f.json, rows(all)); err != nil {
 		return err
 	}
-	return enoughReachable(vault, all)
+	return err
 }
 
 func rows(all []client.GuardianStatus) []guardianRow {
@@ -68,11 +80,22 @@ func rows(all []client.GuardianStatus) []guardianRow {
 			Shares:        g.Status.Shares, SharesApproximate: g.Status.SharesApproximate,
 		}
 		if g.Err != nil {
-			row.State, row.Error = stateUnreachable, problems([]error{g.Err})[0].Error
+			row.State, row.Error = stateOf(g.Err), problems([]error{g.Err})[0].Error
 		}
 		list = append(list, row)
 	}
 	return list
+}
+
+func stateOf(err error) string {
+	said, ok := errors.AsType[*client.Error](err)
+	switch {
+	case errors.Is(err, api.ErrNoRoute):
+		return stateWrongURL
+	case ok && said.Status != 0:
+		return stateRefused
+	}
+	return stateUnreachable
 }
 
 func printStatus(out io.Writer, asJSON bool, list []guardianRow) error {
@@ -90,7 +113,7 @@ func printStatus(out io.Writer, asJSON bool, list []guardianRow) error {
 
 func shareCount(row guardianRow) string {
 	switch {
-	case row.State == stateUnreachable:
+	case row.Error != "":
 		return "-"
 	case row.SharesApproximate:
 		return "~" + strconv.FormatInt(row.Shares, 10)
@@ -122,7 +145,11 @@ func enoughReachable(vault *client.Vault, all []client.GuardianStatus) error {
 		}
 	}
 	if got, need := len(all)-len(errs), vault.WriteQuorum(); got < need {
-		return &client.QuorumError{Action: "push", Need: need, Got: got, Errs: errs}
+		text := fmt.Sprintf("too few guardians answer to store anything: needed %d, got %d", need, got)
+		for _, err := range errs {
+			text += "\n  " + err.Error()
+		}
+		return &advisedError{exitQuorum, errors.New(text), quorumAdvice(&client.QuorumError{Errs: errs})}
 	}
 	return nil
 }

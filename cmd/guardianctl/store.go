@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,11 +79,12 @@ func (s *storeCommand) identityFile(newFile string) string {
 	return s.file
 }
 
-func (s *storeCommand) push(cmd *cobra.Command, vault *client.Vault, identity string, secret []byte) (client.PushReport, error) {
-	ctx, cancel := s.context(cmd)
-	defer cancel()
-	defer showProgress(cmd.ErrOrStderr(), "storing")()
-	return vault.Store(ctx, identity, secret)
+func (s *storeCommand) push(cmd *cobra.Command, vault *client.Vault, identity string, secret []byte) (report client.PushReport, err error) {
+	err = s.ask(cmd, "storing", func(ctx context.Context) error {
+		report, err = vault.Store(ctx, identity, secret)
+		return err
+	})
+	return report, err
 }
 
 func (s *storeCommand) warn(cmd *cobra.Command, vault *client.Vault) {
@@ -102,13 +104,13 @@ func keptIdentity(err error, newFile, input string) error {
 	return problem
 }
 
-// readInput reads no more than one byte above the limit, which is enough to
+// readInput refuses an empty file. It reads no more than one byte above the limit, which is enough to
 // refuse what is too large.
 func readInput(cmd *cobra.Command, input string) ([]byte, error) {
-	source := cmd.InOrStdin()
-	if input == "-" && isTerminal(source) {
+	if input == "-" && isTerminal(cmd.InOrStdin()) {
 		return nil, usageError("name a file: guardianctl store FILE", "standard input is a terminal")
 	}
+	var source io.Reader = interruptible{cmd.Context(), cmd.InOrStdin()}
 	if input != "-" {
 		file, err := os.Open(input)
 		if err != nil {
@@ -123,6 +125,9 @@ func readInput(cmd *cobra.Command, input string) ([]byte, error) {
 	}
 	if len(secret) == api.MaxShareSize {
 		return nil, tooLarge(input)
+	}
+	if len(secret) == 0 {
+		return nil, failure(fmt.Errorf("reading %s: it is empty", input), "name a file that holds something: an empty one cannot be stored")
 	}
 	return secret, nil
 }
