@@ -39,6 +39,7 @@ test-long: export GUARDIAN_TEST_LONG = 1
 test-long: FUZZ_TIME = 60s
 test-long: ## the full campaigns: more rounds, longer fuzzing
 	CGO_ENABLED=1 go test -race -timeout 90m ./...
+	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
 
 .PHONY: bench

@@ -442,6 +442,49 @@ func TestMovedObjects(t *testing.T) {
 	}
 }
 
+// TestTombstoneRemembers: what the deleted share said of its owner goes on
+// being known.
+func TestTombstoneRemembers(t *testing.T) {
+	n := openNode(t, backendtest.NewMemory())
+	slot := slotOf("ab")
+	if err := n.Push(t.Context(), slot, Share{Data: []byte("x"), Version: 1, Manifest: []byte("m")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Delete(t.Context(), slot, 1); err != nil {
+		t.Fatal(err)
+	}
+	from, err := n.readCommit(t.Context(), slot)
+	if err != nil || from.commit.live != nil || !from.commit.tombstone.manifest || from.commit.tombstone.owned {
+		t.Fatalf("%+v, %v", from.commit, err)
+	}
+}
+
+// TestDeleteOvertakenInDoubt: a delete whose answer was lost and that others
+// have overtaken since may have been seen, so it is not refused for good.
+func TestDeleteOvertakenInDoubt(t *testing.T) {
+	store := backendtest.NewMemory()
+	other := openNode(t, store)
+	slot := slotOf("ab")
+	mustPush(t, other, slot, 1, "one")
+	settle(t, other)
+	lost := false
+	n := openNode(t, &backendtest.Faulty{Backend: store, Inject: func(call backendtest.Call) backendtest.Fault {
+		switch {
+		case call.Op == backendtest.OpPut && call.Key == slot.commitKey() && !lost:
+			lost = true
+			return backendtest.AnswerLost
+		case call.Op == backendtest.OpGet && call.Key == slot.commitKey() && lost:
+			mustPush(t, other, slot, 2, "two")
+			lost = false
+		}
+		return backendtest.None
+	}})
+	if err := n.Delete(t.Context(), slot, 1); !errors.Is(err, api.ErrStorageUnavailable) {
+		t.Fatalf("delete: %v", err)
+	}
+	wantPull(t, other, slot, 2, "two")
+}
+
 // TestNoAnswerBeforeDurable: stored: true and a repeated delete's 404 promise
 // that what was found stays, so they need a write that succeeds.
 func TestNoAnswerBeforeDurable(t *testing.T) {
