@@ -22,7 +22,7 @@ demo: build ## keep a file on five guardians and bring it back from three
 
 .PHONY: run
 run: build ## start one open guardian on ./data, for development only
-	GUARDIAN_STORAGE=./data bin/guardian --unauthenticated
+	GUARDIAN_STORAGE=./data bin/guardian --unauthenticated --bind 127.0.0.1:7500
 
 ##@ Test
 
