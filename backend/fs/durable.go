@@ -37,12 +37,13 @@ type writer struct {
 	root    *os.Root
 	settled *settled
 	rounds  *rounds
-	syncDir func(*os.File) error
-	failure atomic.Pointer[error]
+	// The two are fields so that tests can see and fail them.
+	syncFile, syncDir func(*os.File) error
+	failure           atomic.Pointer[error]
 }
 
 func newWriter(root *os.Root) *writer {
-	return &writer{root: root, settled: newSettled(), rounds: newRounds(), syncDir: (*os.File).Sync}
+	return &writer{root: root, settled: newSettled(), rounds: newRounds(), syncFile: (*os.File).Sync, syncDir: (*os.File).Sync}
 }
 
 // stage writes data to a temporary file and returns its name.
@@ -55,7 +56,7 @@ func (w *writer) stage(data []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := fill(file, data); err != nil {
+	if err := w.fill(file, data); err != nil {
 		w.discard(name)
 		return "", err
 	}
@@ -75,10 +76,10 @@ func (w *writer) create(temp string) (*os.File, error) {
 	return w.root.OpenFile(temp, flags, fileMode)
 }
 
-func fill(file *os.File, data []byte) error {
+func (w *writer) fill(file *os.File, data []byte) error {
 	_, err := file.Write(data)
 	if err == nil {
-		err = file.Sync()
+		err = w.syncFile(file)
 	}
 	return errors.Join(err, file.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/vault-guardian/guardian/backend"
@@ -179,5 +180,36 @@ func TestFsyncBesideAFailedOneDoesNotCount(t *testing.T) {
 	}
 	if _, err := f.Put(t.Context(), "a/b/x", nil, backend.AnyRevision); !errors.Is(err, broken) {
 		t.Errorf("next Put = %v", err)
+	}
+}
+
+// TestBytesAreOnDiskBeforeTheName: the file is synced while nobody can read it
+// yet, and one that could not be synced never gets its name.
+func TestBytesAreOnDiskBeforeTheName(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var synced int64
+	f.writer.syncFile = func(file *os.File) error {
+		if _, _, err := f.Get(t.Context(), "a/b"); !errors.Is(err, backend.ErrNotFound) {
+			t.Errorf("before the fsync: %v", err)
+		}
+		info, err := file.Stat()
+		if err == nil {
+			synced = info.Size()
+		}
+		return err
+	}
+	if _, err := f.Put(t.Context(), "a/b", []byte("four"), backend.Revision{}); err != nil || synced != 4 {
+		t.Fatalf("%d bytes synced, %v", synced, err)
+	}
+	f.writer.syncFile = func(*os.File) error { return syscall.EIO }
+	if _, err := f.Put(t.Context(), "a/c", []byte("four"), backend.Revision{}); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("failed fsync: %v", err)
+	}
+	if _, _, err := f.Get(t.Context(), "a/c"); !errors.Is(err, backend.ErrNotFound) {
+		t.Fatalf("after a failed fsync: %v", err)
 	}
 }
