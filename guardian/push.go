@@ -65,7 +65,8 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
 	return unavailable("committing", fmt.Errorf("giving up after %d attempts: %w", maxDecisions, lost))
 }
 
-// abandon drops the objects of a push that was never offered for commit.
+// abandon drops the objects of a push that `version` does not name and never
+// will.
 func (n *Node) abandon(slot Slot, ours generation) {
 	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
 }

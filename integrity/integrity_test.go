@@ -115,6 +115,16 @@ func TestFileSource(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Fatalf("%d files are left", len(entries))
 	}
+	left := filepath.Join(dir, ".integrity-key-1")
+	if err := os.WriteFile(left, []byte("a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (FileSource{Path: path}).Keyring(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Fatal("a key that a killed process left is still there")
+	}
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,8 @@ type FileSource struct {
 	Create bool
 }
 
-// Keyring implements KeySource.
+// Keyring implements KeySource. Once the file is there, copies of keys that
+// processes killed while making it have left beside it are removed.
 func (s FileSource) Keyring(ctx context.Context) (*Keyring, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSourceUnavailable, err)
@@ -43,6 +44,7 @@ func (s FileSource) Keyring(ctx context.Context) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading key file: %w", ErrSourceUnavailable, err)
 	}
+	removeLeftovers(filepath.Dir(s.Path))
 	ring, err := ParseKeyring(text)
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", s.Path, err)
@@ -69,14 +71,15 @@ func (s FileSource) absent() (*Keyring, error) {
 
 // writeOnce makes path appear whole, durable and for the first time: write a
 // temporary file, fsync it, link(2) it to its name (which fails if the name is
-// taken), fsync the directory. Losing to another process is no error.
+// taken), fsync the directory. Losing to another process is no error: it has
+// linked its own, and may have removed ours.
 func writeOnce(path string, ring *Keyring) error {
 	text, err := ring.marshal()
 	if err != nil {
 		return err
 	}
 	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, ".integrity-key-*") // 0600 by contract of CreateTemp
+	temp, err := os.CreateTemp(dir, tempKeys) // 0600 by contract of CreateTemp
 	if err != nil {
 		return err
 	}
@@ -85,10 +88,26 @@ func writeOnce(path string, ring *Keyring) error {
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// tempKeys is the pattern of files that are to become a key file.
+const tempKeys = ".integrity-key-*"
+
+// removeLeftovers is best effort: a directory may be read-only.
+func removeLeftovers(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if left, _ := filepath.Match(tempKeys, entry.Name()); left {
+			_ = os.Remove(filepath.Join(dir, entry.Name()))
+		}
+	}
 }
 
 func syncDir(dir string) error {

@@ -91,11 +91,12 @@ func newQuarantineDropCommand() *cobra.Command {
 		Short: "Give up a damaged share",
 		Long: `Put a tombstone in the place of a damaged share: it is then answered as not
 found, and its owner can store a higher version. Versions at or below it stay
-refused. A share that verifies is left alone. ` + storageNote,
+refused. Where the current version is sound, only the older ones that are not
+are given up. A share that verifies is left alone. ` + storageNote,
 		Example: `  guardianctl quarantine drop 3f9c...e1 --storage ./data --yes`,
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := confirm(cmd, yes, "gives up what is left of the share"); err != nil {
+			if err := confirm(cmd, yes, "gives up what is damaged of the share"); err != nil {
 				return err
 			}
 			return f.change(cmd, args, "dropped", (*guardian.Node).Drop)
