@@ -1,0 +1,135 @@
+// Package location reads where a guardian keeps its objects, as
+// GUARDIAN_STORAGE names it, and opens the backend that serves it.
+package location
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/fs"
+	"github.com/vault-guardian/guardian/backend/s3"
+)
+
+// Kinds of storage.
+const (
+	KindDirectory = "fs"
+	KindS3        = "s3"
+)
+
+// Location is where one or more guardians keep their objects: a directory, or
+// s3://bucket/prefix. The zero Location is not valid.
+type Location struct {
+	dir            string
+	bucket, prefix string
+}
+
+var (
+	schemes = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	buckets = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+)
+
+// Parse reads a directory's path or an s3:// URL. Errors say what to write
+// instead.
+func Parse(text string) (Location, error) {
+	scheme := schemes.FindStringSubmatch(text)
+	switch {
+	case text == "":
+		return Location{}, errors.New("empty: give a directory or s3://bucket/prefix")
+	case scheme == nil && strings.ContainsRune(text, 0):
+		return Location{}, errors.New("not a path")
+	case scheme == nil:
+		return Location{dir: text}, nil
+	case scheme[1] != KindS3:
+		return Location{}, fmt.Errorf("this build cannot keep shares on %s:// yet: give a directory or s3://bucket/prefix", scheme[1])
+	}
+	return parseS3(strings.TrimPrefix(text, scheme[0]))
+}
+
+func parseS3(rest string) (Location, error) {
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	switch {
+	case strings.Contains(bucket, "@"):
+		return Location{}, errors.New("credentials do not belong into the URL: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	case !buckets.MatchString(bucket):
+		return Location{}, errors.New("not s3://bucket/prefix: a bucket is 3 to 63 of a-z, 0-9, dot and hyphen")
+	case strings.HasSuffix(rest, "/"):
+		return Location{}, fmt.Errorf("ends in a slash: write s3://%s", strings.TrimRight(rest, "/"))
+	case prefix != "" && !backend.ValidKey(prefix), len(prefix) > maxPrefix:
+		return Location{}, fmt.Errorf("not s3://bucket/prefix: a prefix is at most %d of A-Z, a-z, 0-9, dot, underscore and hyphen, in segments with single slashes between", maxPrefix)
+	}
+	return Location{bucket: bucket, prefix: prefix}, nil
+}
+
+// maxPrefix leaves room for the longest key in the 1,024 bytes of S3.
+const maxPrefix = 256
+
+// Kind is KindDirectory or KindS3.
+func (l Location) Kind() string {
+	if l.bucket != "" {
+		return KindS3
+	}
+	return KindDirectory
+}
+
+// String is the location without credentials, as Parse takes it.
+func (l Location) String() string {
+	switch {
+	case l.bucket == "":
+		return l.dir
+	case l.prefix == "":
+		return "s3://" + l.bucket
+	}
+	return "s3://" + l.bucket + "/" + l.prefix
+}
+
+// KeyFile is the key file that lies beside the data; "" where there can be
+// none.
+func (l Location) KeyFile() string {
+	if l.Kind() == KindS3 {
+		return ""
+	}
+	return filepath.Join(l.dir, "integrity.key")
+}
+
+// Exists reports false for a directory that no guardian has opened yet. A
+// bucket is not looked at.
+func (l Location) Exists() bool { return l.Kind() == KindS3 || fs.Exists(l.dir) }
+
+// Options say how to open a location.
+type Options struct {
+	// NodeID is the guardian whose objects are meant. In a bucket they lie
+	// under nodes/<node id>/; a directory holds one guardian.
+	NodeID string
+	// SkipProbe opens an S3 store without proving that it is safe.
+	SkipProbe bool
+	// OnRequest is told of every request to S3, see s3.Config.
+	OnRequest func(op string)
+}
+
+// Open opens the storage of one guardian. Errors are those of fs.Open and
+// s3.Open.
+func (l Location) Open(ctx context.Context, o Options) (backend.Backend, error) {
+	if l.Kind() == KindDirectory {
+		store, err := fs.Open(l.dir)
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
+	}
+	prefix := "nodes/" + o.NodeID
+	if l.prefix != "" {
+		prefix = l.prefix + "/" + prefix
+	}
+	store, err := s3.Open(ctx, s3.Config{
+		Bucket: l.bucket, Prefix: prefix, SkipProbe: o.SkipProbe, OnRequest: o.OnRequest,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
