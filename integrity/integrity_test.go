@@ -70,6 +70,7 @@ func TestParseKeyring(t *testing.T) {
 		"empty id":         ringText("", map[string][]byte{"": key1}),
 		"id with space":    ringText("k 1", map[string][]byte{"k 1": key1}),
 		"id far too long":  ringText(strings.Repeat("k", 33), map[string][]byte{strings.Repeat("k", 33): key1}),
+		"key as id":        `{"primary":"k1","keys":{"` + secret[:64] + `":"k1"}}`,
 		"base64 not ended": base64.StdEncoding.EncodeToString(key1)[:43],
 	} {
 		_, err := ParseKeyring([]byte(text))

@@ -54,6 +54,10 @@ func ParseKeyring(text []byte) (*Keyring, error) {
 	}
 	keys := make(map[string][]byte, len(stored.Keys))
 	for id, encoded := range stored.Keys {
+		// A key written in the id's place must not get into the error.
+		if !validKeyID(id) {
+			return nil, errKeyID
+		}
 		key, err := decodeKey(encoded)
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", id, err)
@@ -64,11 +68,6 @@ func ParseKeyring(text []byte) (*Keyring, error) {
 }
 
 func newKeyring(primary string, keys map[string][]byte) (*Keyring, error) {
-	for id := range keys {
-		if !validKeyID(id) {
-			return nil, refused("key ids are 1 to 32 of [A-Za-z0-9_-]")
-		}
-	}
 	if keys[primary] == nil {
 		return nil, refused("its primary names no key of it")
 	}
@@ -124,5 +123,7 @@ func validKeyID(id string) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	})
 }
+
+var errKeyID = refused("key ids are 1 to 32 of [A-Za-z0-9_-]")
 
 func refused(why string) error { return fmt.Errorf("%w: %s", ErrKeyRefused, why) }
