@@ -7,6 +7,15 @@ LINT_VERSION := v2.15.0
 LINT_DIR := $(CURDIR)/.tools/golangci-lint-$(LINT_VERSION)
 LINT := $(LINT_DIR)/golangci-lint
 
+# S3 servers for the tests. versitygw before v1.8.0 loses conditional writes.
+# MinIO is a tool of the tests only: it is never linked (AGPL).
+VERSITYGW_VERSION := v1.8.0
+VERSITYGW := $(CURDIR)/.tools/versitygw-$(VERSITYGW_VERSION)/versitygw
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO := $(CURDIR)/.tools/minio-$(MINIO_VERSION)/minio
+export GUARDIAN_TEST_VERSITYGW := $(VERSITYGW)
+export GUARDIAN_TEST_MINIO := $(MINIO)
+
 FUZZ_TIME ?= 5s
 BENCH ?= .
 
@@ -37,7 +46,7 @@ test: vet lint race model fuzz ## all that must be green: vet, linters, tests wi
 .PHONY: test-long
 test-long: export GUARDIAN_TEST_LONG = 1
 test-long: FUZZ_TIME = 60s
-test-long: ## the full campaigns: more rounds, longer fuzzing
+test-long: tools ## the full campaigns: more rounds, longer fuzzing
 	CGO_ENABLED=1 go test -race -timeout 90m ./...
 	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
@@ -54,12 +63,21 @@ vet:
 lint: $(LINT) ## the linters, import rules among them
 	$(LINT) run ./...
 
+.PHONY: tools
+tools: $(LINT) $(VERSITYGW) $(MINIO) ## install what the tests need into .tools, pinned
+
 # A version of its own per directory: a new version is installed beside the old.
+$(VERSITYGW):
+	CGO_ENABLED=0 GOBIN=$(dir $@) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+
+$(MINIO):
+	CGO_ENABLED=0 GOBIN=$(dir $@) go install github.com/minio/minio@$(MINIO_VERSION)
+
 $(LINT):
 	CGO_ENABLED=0 GOBIN=$(LINT_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 .PHONY: race
-race:
+race: $(VERSITYGW) $(MINIO)
 	CGO_ENABLED=1 go test -race -timeout 12m ./...
 
 # The race detector slows the model's search down tenfold; with it on the

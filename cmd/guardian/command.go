@@ -13,14 +13,19 @@ const longHelp = `guardian keeps one share of each user's secret and hands it ba
 Everything is configured by environment variables (docs/CONFIGURATION.md); the
 flags below set the same things and win over them.
 
-Exit codes: 0 clean stop, 64 configuration, 69 storage unreachable or unsafe,
-70 internal, 71 cannot bind, 77 integrity key refused.`
+Exit codes: 0 clean stop, 64 configuration, 69 storage or secret store
+unreachable or unsafe, 70 internal, 71 cannot bind, 77 integrity key refused.`
 
 const examples = `  # On this machine only, open to everybody on it
   guardian --storage ./x --bind 127.0.0.1:7500 --unauthenticated
 
   # With a bearer token
   GUARDIAN_SERVER_BEARER_TOKEN="$(cat token)" guardian --storage /var/lib/guardian
+
+  # In a bucket, any number of replicas; AWS credentials and AWS_REGION as usual
+  GUARDIAN_STORAGE=s3://bucket/prefix GUARDIAN_NODE_ID=g1 \
+  GUARDIAN_INTEGRITY_KEY_AWS_SECRET=guardian/g1 \
+  GUARDIAN_SERVER_BEARER_TOKEN="$(cat token)" guardian
 
   # From a file of KEY=value lines, on a port that the system picks
   guardian --env-file guardian.env --port 0`
@@ -46,6 +51,7 @@ func newCommand() *cobra.Command {
 		},
 	}
 	flags.register(cmd)
+	cmd.AddCommand(newHealthcheckCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return &exitError{exitConfig, err, "see guardian --help"}
 	})
@@ -68,10 +74,10 @@ type flags struct {
 func (f *flags) register(cmd *cobra.Command) {
 	set := cmd.Flags()
 	set.SortFlags = false
-	set.StringVar(&f.storage, "storage", "", "directory that holds everything (GUARDIAN_STORAGE, default ./data)")
+	set.StringVar(&f.storage, "storage", "", "directory that holds everything, or s3://bucket/prefix (GUARDIAN_STORAGE, default ./data)")
 	set.StringVar(&f.bind, "bind", "", "address to listen on (GUARDIAN_BIND, default 0.0.0.0:7500)")
 	set.StringVar(&f.port, "port", "", "port to listen on, in place of the one of the bind address; 0 picks one")
-	set.StringVar(&f.nodeID, "node-id", "", "name of this node (GUARDIAN_NODE_ID, default local)")
+	set.StringVar(&f.nodeID, "node-id", "", "name of this node (GUARDIAN_NODE_ID, default local; needed with s3://)")
 	set.BoolVar(&f.unauthenticated, "unauthenticated", false, "let everybody in, for local development (GUARDIAN_UNAUTHENTICATED)")
 	set.StringVar(&f.envFile, "env-file", "", "read variables from a dotenv file; the environment wins over it")
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,24 +16,33 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"golang.org/x/sys/unix"
 
+	"github.com/vault-guardian/guardian/admin"
 	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
 // Config is everything that can be configured. Each field is one variable; a
 // variable that is set to nothing counts as unset.
 type Config struct {
-	// Storage is the directory that holds everything, the key file included.
+	// Storage is a directory, or s3://bucket/prefix.
 	Storage string `env:"GUARDIAN_STORAGE" envDefault:"./data"`
-	// NodeID names the node in all that it seals.
-	NodeID string `env:"GUARDIAN_NODE_ID" envDefault:"local"`
+	// NodeID names the node in all that it seals, and its objects in a bucket;
+	// by default "local" for a directory.
+	NodeID string `env:"GUARDIAN_NODE_ID"`
 	// Bind is where the client plane listens; port 0 picks one.
 	Bind string `env:"GUARDIAN_BIND" envDefault:"0.0.0.0:7500"`
+	// AdminBind is where the admin plane listens, on loopback; by default
+	// defaultAdminBind if that is free.
+	AdminBind string `env:"GUARDIAN_ADMIN_BIND"`
 	// BearerToken is what callers must send, as actor "default".
 	BearerToken string `env:"GUARDIAN_SERVER_BEARER_TOKEN"`
 	// Unauthenticated lets everybody in when no token is configured.
 	Unauthenticated Bool `env:"GUARDIAN_UNAUTHENTICATED" envDefault:"false"`
+	// IntegrityKeyAWSSecret names the keyring in AWS Secrets Manager.
+	IntegrityKeyAWSSecret string `env:"GUARDIAN_INTEGRITY_KEY_AWS_SECRET"`
 	// IntegrityKeyFile holds the keyring; by default integrity.key in the
 	// storage directory.
 	IntegrityKeyFile string `env:"GUARDIAN_INTEGRITY_KEY_FILE"`
@@ -43,6 +55,8 @@ type Config struct {
 	RetainVersions int `env:"GUARDIAN_RETAIN_VERSIONS" envDefault:"2"`
 	// RequireAllShares refuses to start unless every stored share verifies.
 	RequireAllShares Bool `env:"GUARDIAN_REQUIRE_ALL_SHARES" envDefault:"false"`
+	// SkipStoreProbe starts on an S3 store that was not proved to be safe.
+	SkipStoreProbe Bool `env:"GUARDIAN_SKIP_STORE_PROBE" envDefault:"false"`
 	// ScrubInterval is the time between walks over the storage; 0 walks at
 	// start only.
 	ScrubInterval time.Duration `env:"GUARDIAN_SCRUB_INTERVAL" envDefault:"24h"`
@@ -59,6 +73,8 @@ type Config struct {
 
 	// source is where the variables came from, for the log.
 	source string
+	// location is Storage, parsed by Validate.
+	location location.Location
 }
 
 // Bool is a boolean as people write it: 1 true yes on, 0 false no off and
@@ -89,11 +105,13 @@ func (e *variableError) Error() string { return e.variable + ": " + e.problem }
 // Validate reports every bad field at once, by the name of its variable.
 func (c *Config) Validate() error {
 	var bad problems
-	bad.check("GUARDIAN_STORAGE", checkStorage(c.Storage))
-	bad.require("GUARDIAN_NODE_ID", nodeIDs.MatchString(c.NodeID), "use 1 to 63 of a-z, 0-9 and hyphen")
+	var err error
+	c.location, err = location.Parse(c.Storage)
+	bad.check("GUARDIAN_STORAGE", err)
+	bad.check("GUARDIAN_NODE_ID", c.checkNodeID())
 	bad.check("GUARDIAN_BIND", checkBind(c.Bind))
-	bad.require("GUARDIAN_INTEGRITY_KEY", c.IntegrityKey == "" || c.IntegrityKeyFile == "",
-		"GUARDIAN_INTEGRITY_KEY_FILE is set as well: unset one of them")
+	bad.check("GUARDIAN_ADMIN_BIND", c.checkAdminBind())
+	bad.check("GUARDIAN_INTEGRITY_KEY", c.checkKey())
 	bad.check("GUARDIAN_ADVERTISE_URL", checkAdvertised(c.AdvertiseURL))
 	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1 && c.RetainVersions <= guardian.MaxRetain,
 		fmt.Sprintf("must be 1 to %d", guardian.MaxRetain))
@@ -136,19 +154,57 @@ func (p *problems) require(variable string, ok bool, problem string) {
 
 var (
 	nodeIDs    = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	schemes    = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 	logLevels  = []string{"debug", "info", "warn", "error"}
 	logFormats = []string{"text", "json"}
 )
 
-func checkStorage(storage string) error {
-	if scheme := schemes.FindStringSubmatch(storage); scheme != nil {
-		return fmt.Errorf("this build cannot keep shares on %s:// yet: give a directory", scheme[1])
+func (c *Config) onS3() bool { return c.location.Kind() == location.KindS3 }
+
+func (c *Config) checkNodeID() error {
+	if c.NodeID == "" && c.onS3() {
+		return errors.New("needed with s3://: name this guardian, for example g1; its objects lie under nodes/<node id>/")
 	}
-	if strings.ContainsRune(storage, 0) {
-		return errors.New("not a path")
+	if !nodeIDs.MatchString(c.nodeID()) {
+		return errors.New("use 1 to 63 of a-z, 0-9 and hyphen")
 	}
 	return nil
+}
+
+// nodeID is NodeID, or what a directory's only guardian is called.
+func (c *Config) nodeID() string { return cmp.Or(c.NodeID, "local") }
+
+// checkKey wants one source of the keyring; only a directory has one of its own.
+func (c *Config) checkKey() error {
+	var given []string
+	for name, value := range map[string]string{
+		"GUARDIAN_INTEGRITY_KEY_AWS_SECRET": c.IntegrityKeyAWSSecret,
+		"GUARDIAN_INTEGRITY_KEY_FILE":       c.IntegrityKeyFile,
+		"GUARDIAN_INTEGRITY_KEY":            c.IntegrityKey,
+	} {
+		if value != "" {
+			given = append(given, name)
+		}
+	}
+	slices.Sort(given)
+	switch {
+	case len(given) > 1:
+		return fmt.Errorf("%s are all set: unset all but one", strings.Join(given, " and "))
+	case len(given) == 0 && c.onS3():
+		return errors.New("needed with s3://: set GUARDIAN_INTEGRITY_KEY_AWS_SECRET, or GUARDIAN_INTEGRITY_KEY_FILE, or this to 32 random bytes in base64 (openssl rand -base64 32), the same at every start")
+	}
+	return nil
+}
+
+const defaultAdminBind = "127.0.0.1:9090"
+
+func (c *Config) checkAdminBind() error {
+	if c.AdminBind == "" {
+		return nil
+	}
+	if err := checkBind(c.AdminBind); err != nil {
+		return err
+	}
+	return admin.LoopbackOnly(c.AdminBind)
 }
 
 func checkBind(bind string) error {
@@ -180,13 +236,26 @@ func parse(vars map[string]string) (*Config, error) {
 	var cfg Config
 	misparsed := misparsed(env.ParseWithOptions(&cfg, env.Options{Environment: vars}))
 	cfg.LogLevel, cfg.LogFormat = strings.ToLower(cfg.LogLevel), strings.ToLower(cfg.LogFormat)
-	all := slices.Clone(misparsed)
+	all := append(slices.Clone(misparsed), unjoin(errors.Join(checkDefaultStorage(vars)))...)
 	for _, problem := range unjoin(cfg.Validate()) {
 		if !sameVariable(misparsed, problem) {
 			all = append(all, problem)
 		}
 	}
 	return &cfg, errors.Join(all...)
+}
+
+// checkDefaultStorage refuses to go on where nothing was chosen and the default
+// cannot be, as in a container that was started bare.
+func checkDefaultStorage(vars map[string]string) error {
+	if vars["GUARDIAN_STORAGE"] != "" {
+		return nil
+	}
+	_, err := os.Stat("data")
+	if !errors.Is(err, fs.ErrNotExist) || unix.Access(".", unix.W_OK) == nil {
+		return nil
+	}
+	return &variableError{"GUARDIAN_STORAGE", "not set, and ./data cannot be made here: set it to s3://bucket/prefix or to a directory of this user, and GUARDIAN_SERVER_BEARER_TOKEN to what callers must send"}
 }
 
 func sameVariable(among []error, problem error) bool {

@@ -24,9 +24,10 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Storage: "./data", NodeID: "local", Bind: "0.0.0.0:7500", Unauthenticated: true, RetainVersions: 2,
+		Storage: "./data", Bind: "0.0.0.0:7500", Unauthenticated: true, RetainVersions: 2,
 		ScrubInterval: 24 * time.Hour, LogLevel: "info", LogFormat: "text",
 		HealthInterval: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxRequests: 1000, source: "environment",
+		location: cfg.location,
 	}
 	if *cfg != want {
 		t.Errorf("got %+v\nwant %+v", *cfg, want)
@@ -52,7 +53,9 @@ func TestBooleans(t *testing.T) {
 
 func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 	bad := map[string]string{
-		"GUARDIAN_STORAGE":             "s3://bucket/prefix",
+		"GUARDIAN_STORAGE":             "s3://bucket/prefix/",
+		"GUARDIAN_SKIP_STORE_PROBE":    "never",
+		"GUARDIAN_ADMIN_BIND":          "0.0.0.0:9090",
 		"GUARDIAN_NODE_ID":             "Node_1",
 		"GUARDIAN_BIND":                "0.0.0.0",
 		"GUARDIAN_SERVER_BEARER_TOKEN": " \t",
@@ -100,7 +103,7 @@ func TestFullyOpenIsRefused(t *testing.T) {
 }
 
 func TestStorageOfLaterVersions(t *testing.T) {
-	for _, storage := range []string{"s3://bucket/prefix", "bolt:///var/lib/guardian.db", "S3://x", "file:///x"} {
+	for _, storage := range []string{"bolt:///var/lib/guardian.db", "S3://x", "file:///x"} {
 		_, err := loadEnv("GUARDIAN_STORAGE=" + storage)
 		if err == nil || !strings.Contains(err.Error(), "GUARDIAN_STORAGE: this build cannot keep shares on ") {
 			t.Errorf("%s: %v", storage, err)

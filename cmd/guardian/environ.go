@@ -27,6 +27,9 @@ func load(f flags, given func(flag string) bool, environ []string) (*Config, err
 			return nil, envFileError(f.envFile, err)
 		}
 		vars, source = fromFile, f.envFile
+		if err := exportAWS(fromFile); err != nil {
+			return nil, err
+		}
 	}
 	maps.Copy(vars, env.ToMap(environ))
 	f.over(vars, given)
@@ -40,6 +43,20 @@ func load(f flags, given func(flag string) bool, environ []string) (*Config, err
 	}
 	cfg.source = source
 	return cfg, err
+}
+
+// exportAWS gives the AWS SDK, which reads the environment itself, what the
+// dotenv file says to it.
+func exportAWS(vars map[string]string) error {
+	for name, value := range vars {
+		if _, set := os.LookupEnv(name); set || !strings.HasPrefix(name, "AWS_") {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("--env-file: setting %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // envFileError leaves out what the parser says, because it quotes the file.

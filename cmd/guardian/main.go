@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // certificate authorities, where the system has none
 )
 
 func main() { os.Exit(execute(context.Background(), os.Args[1:])) }

@@ -1,122 +1,131 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/vault-guardian/guardian/api"
-	"github.com/vault-guardian/guardian/backend/fs"
+	"github.com/vault-guardian/guardian/awssecrets"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/location"
+	"github.com/vault-guardian/guardian/backend/metered"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 )
 
-const (
-	// openTimeout bounds each step of the boot that talks to the storage.
-	openTimeout = 30 * time.Second
-	keyFileName = "integrity.key"
-)
+// openTimeout bounds each step of the boot that talks to the storage.
+const openTimeout = 30 * time.Second
 
 // opened is a node and what it stands on.
 type opened struct {
-	store  *fs.FS
-	sealer *integrity.Sealer
-	node   *guardian.Node
+	store   backend.Backend
+	metrics *metered.Metrics
+	sealer  *integrity.Sealer
+	node    *guardian.Node
 }
 
 // open goes from a storage to a node: probe, keyring, canary, in that order.
 func open(ctx context.Context, cfg *Config, log *slog.Logger) (*opened, error) {
-	store, err := openStorage(cfg.Storage, log)
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	o := &opened{metrics: metered.New()}
+	if err := o.openStorage(ctx, cfg, log); err != nil {
+		return nil, bootError(err)
 	}
-	o := &opened{store: store}
 	if err := o.openNode(ctx, cfg, log); err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(bootError(err), o.store.Close())
 	}
 	return o, nil
 }
 
-func openStorage(dir string, log *slog.Logger) (*fs.FS, error) {
-	store, err := fs.Open(dir)
-	if err != nil {
-		log.Error(fmt.Sprintf("failed to create data directory %s: %v", dir, err), "path", dir, "error", err)
-		return nil, &exitError{
-			exitUnavailable, fmt.Errorf("opening storage: %w", err),
-			"make GUARDIAN_STORAGE a directory that this user can write to",
-		}
+func (o *opened) openStorage(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	if cfg.SkipStoreProbe {
+		log.Warn("GUARDIAN_SKIP_STORE_PROBE: the store is not proved to keep conditional writes; on one that does not, acknowledged shares get lost and versions go back")
 	}
+	store, err := cfg.location.Open(ctx, location.Options{
+		NodeID: cfg.nodeID(), SkipProbe: bool(cfg.SkipStoreProbe), OnRequest: o.metrics.Request,
+	})
+	if err != nil {
+		if !cfg.onS3() {
+			log.Error(fmt.Sprintf("failed to create data directory %s: %v", cfg.Storage, err), "path", cfg.Storage, "error", err)
+		}
+		return directoryError(fmt.Errorf("opening storage %s: %w", cfg.location, err), cfg)
+	}
+	o.store = o.metrics.Wrap(store)
 	log.Info("data directory: "+store.String(), "storage", store.String())
-	return store, nil
+	return nil
 }
 
 func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
 	err = o.store.Check(ctx)
 	if errors.Is(err, syscall.ENOSPC) { // what is stored can still be read
 		log.Warn("the disk is full: nothing can be stored or deleted", "error", err)
 	} else if err != nil {
-		return bootError(fmt.Errorf("checking storage: %w", err))
+		return directoryError(fmt.Errorf("checking storage: %w", err), cfg)
 	}
 	source, err := o.keySource(ctx, cfg, log)
 	if err != nil {
-		return bootError(err)
+		return err
 	}
-	if o.sealer, err = integrity.NewSealer(ctx, cfg.NodeID, source, log); err != nil {
-		return bootError(err)
+	if o.sealer, err = integrity.NewSealer(ctx, cfg.nodeID(), source, log); err != nil {
+		return err
 	}
 	o.node, err = guardian.Open(ctx, o.store, o.sealer, guardian.Config{
 		Retain:         cfg.RetainVersions,
 		RequestTimeout: cfg.RequestTimeout,
 		Logger:         log,
 	})
-	if err != nil {
-		return bootError(err)
-	}
-	return nil
+	return err
 }
 
-// bootError gives an error of the boot its exit code and advice.
-func bootError(err error) error {
-	switch {
-	case errors.Is(err, integrity.ErrKeyRefused), errors.Is(err, api.ErrKeyUnavailable):
-		return &exitError{exitKey, err, "start with the key and the GUARDIAN_NODE_ID that this storage was written with"}
-	case errors.Is(err, api.ErrIntegrityFailed):
-		return &exitError{exitUnavailable, err, "look at them with guardianctl quarantine list, or start without GUARDIAN_REQUIRE_ALL_SHARES"}
-	case errors.Is(err, integrity.ErrSourceUnavailable):
-		return &exitError{exitUnavailable, err, "make the key file readable for this user"}
+// directoryError says what to do about a directory that cannot be used; of
+// other storages it says nothing.
+func directoryError(err error, cfg *Config) error {
+	if cfg.onS3() {
+		return err
 	}
-	return &exitError{exitUnavailable, err, "check that the storage is there and that this user can read and write it"}
+	advice := "make GUARDIAN_STORAGE a directory that this user can write to"
+	if errors.Is(err, fs.ErrPermission) {
+		advice = fmt.Sprintf("give it to the user that the guardian runs as: chown -R %d %s (in a container: chown -R %[1]d the directory of the host that is mounted there)",
+			os.Getuid(), cfg.Storage)
+	}
+	return &exitError{exitUnavailable, err, advice}
 }
 
-// keySource is the inline keyring, the file named, or the file beside the
-// data. Only over empty storage may a file be created, and only now: the
-// source returned never creates one, as by then there is data.
+// keySource is the secret, the inline keyring, the file named, or the file
+// beside the data. Only over an empty directory may a file be created, and only
+// now: the source returned never creates one, as by then there is data. Over a
+// bucket none is: the file could go with its container.
 func (o *opened) keySource(ctx context.Context, cfg *Config, log *slog.Logger) (integrity.KeySource, error) {
+	if cfg.IntegrityKeyAWSSecret != "" {
+		secret, err := awssecrets.New(ctx, cfg.IntegrityKeyAWSSecret)
+		return awssecrets.Keyring{Secret: secret}, err
+	}
 	if cfg.IntegrityKey != "" {
 		return integrity.InlineSource{Text: cfg.IntegrityKey}, nil
 	}
-	path := cfg.IntegrityKeyFile
-	if path == "" {
-		path = filepath.Join(cfg.Storage, keyFileName)
-	}
-	empty, err := guardian.Empty(ctx, o.store)
-	if err != nil {
-		return nil, err
-	}
-	if empty {
-		if _, err := (integrity.FileSource{Path: path, Create: true}).Keyring(ctx); err != nil {
+	path := cmp.Or(cfg.IntegrityKeyFile, cfg.location.KeyFile())
+	if !cfg.onS3() {
+		if err := o.createKeyFile(ctx, path); err != nil {
 			return nil, err
 		}
 	}
 	warnIfReadable(path, log)
 	return integrity.FileSource{Path: path}, nil
+}
+
+func (o *opened) createKeyFile(ctx context.Context, path string) error {
+	empty, err := guardian.Empty(ctx, o.store)
+	if err == nil && empty {
+		_, err = integrity.FileSource{Path: path, Create: true}.Keyring(ctx)
+	}
+	return err
 }
 
 func warnIfReadable(path string, log *slog.Logger) {

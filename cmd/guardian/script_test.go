@@ -60,7 +60,7 @@ func sessionOf(ts *testscript.TestScript) *session { return ts.Value(sessionKey{
 
 // environment is the script's, as far as it concerns a guardian.
 func environment(ts *testscript.TestScript) []string {
-	environ := bareEnvironment()
+	environ := bareEnvironment(awsEnvironment(ts)...)
 	names := []string{"GUARDIAN_TYPO", "GUARDIAN_TLS_CERT_FILE"}
 	for _, name := range variables() {
 		names = append(names, name)
@@ -71,6 +71,15 @@ func environment(ts *testscript.TestScript) []string {
 		}
 	}
 	return environ
+}
+
+// awsEnvironment is the script's, over nothing of this machine's.
+func awsEnvironment(ts *testscript.TestScript) []string {
+	return []string{
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_REGION=" + ts.Getenv("AWS_REGION"), "AWS_ENDPOINT_URL_S3=" + ts.Getenv("AWS_ENDPOINT_URL_S3"),
+	}
 }
 
 func serveCommand(ts *testscript.TestScript, _ bool, args []string) {

@@ -32,30 +32,39 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 	if tokens.Empty() {
 		log.Warn("UNAUTHENTICATED: everybody who can reach this port can read, replace and delete shares; for local development only")
 	}
-	listener, err := listen(ctx, cfg.Bind, log)
+	listener, err := listen(ctx, cfg.Bind, "GUARDIAN_BIND or --port", log)
 	if err != nil {
 		return err
 	}
 	address, port := boundAddress(cfg.Bind, listener)
+	keys := &reloader{o.sealer, log}
+	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, keys, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer stopAdmin()
 	monitor := httpapi.NewMonitor(o.node.Check, cfg.HealthInterval)
 	monitor.Probe(ctx)
 	handler := httpapi.New(httpapi.Config{
 		Node: o.node, Tokens: tokens, Unauthenticated: bool(cfg.Unauthenticated),
-		Health: monitor, Storage: "fs",
+		Health: monitor, Storage: cfg.location.Kind(),
 		ClientPort: port, AdvertiseURL: advertised(cfg.AdvertiseURL, address),
 		MaxRequests: cfg.MaxRequests, Logger: log,
 	})
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
 
-	stopTasks := startTasks(ctx, cfg, o, monitor, log)
+	stopTasks := startTasks(ctx, cfg, o, monitor, keys, log)
 	defer stopTasks()
 	log.Info(fmt.Sprintf("listening on %s (client)", address), "address", address)
 	fmt.Println("GUARDIAN_LISTEN_ADDR=" + address)
+	if adminAddress != "" {
+		fmt.Println("GUARDIAN_ADMIN_LISTEN_ADDR=" + adminAddress)
+	}
 	log.Info("guardian ready -- starting HTTP server")
 	return serveUntil(ctx, server, listener, monitor, log)
 }
 
-func listen(ctx context.Context, bind string, log *slog.Logger) (net.Listener, error) {
+func listen(ctx context.Context, bind, variable string, log *slog.Logger) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", bind)
 	if err == nil {
 		return listener, nil
@@ -65,7 +74,7 @@ func listen(ctx context.Context, bind string, log *slog.Logger) (net.Listener, e
 	}
 	err = fmt.Errorf("failed to bind %s: %w", bind, err)
 	log.Error(err.Error(), "address", bind)
-	return nil, &exitError{exitBind, err, "stop what listens there, or choose another address with GUARDIAN_BIND or --port"}
+	return nil, &exitError{exitBind, err, "stop what listens there, or choose another address with " + variable}
 }
 
 // boundAddress is the bind address with the port that was really taken.

@@ -9,17 +9,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vault-guardian/guardian/awssecrets"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
-	"github.com/vault-guardian/guardian/integrity"
 )
-
-// reloadTimeout bounds one fetch of the keyring.
-const reloadTimeout = 10 * time.Second
 
 // startTasks starts what runs beside the server, and returns a function that
 // stops it and waits.
-func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Monitor, log *slog.Logger) (stop func()) {
+func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Monitor, keys *reloader, log *slog.Logger) (stop func()) {
 	// Not ended by ctx: while draining, health is still watched.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hangups := make(chan os.Signal, 1)
@@ -27,7 +24,10 @@ func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Mo
 	var tasks sync.WaitGroup
 	tasks.Go(func() { monitor.Run(ctx) })
 	tasks.Go(func() { sweepRegularly(ctx, o.node, cfg.ScrubInterval, log) })
-	tasks.Go(func() { reloadOn(ctx, hangups, o.sealer, log) })
+	tasks.Go(func() { keys.reloadOn(ctx, hangups) })
+	if cfg.IntegrityKeyAWSSecret != "" {
+		tasks.Go(func() { awssecrets.Poll(ctx, awssecrets.PollInterval, keys.poll) })
+	}
 	return func() {
 		signal.Stop(hangups)
 		cancel()
@@ -63,27 +63,4 @@ func sweep(ctx context.Context, node *guardian.Node, log *slog.Logger) {
 		return
 	}
 	log.Info("storage swept", "live", report.Live, "deleted", report.Deleted, "damaged", report.Damaged, "failed", report.Failed, "dropped", report.Dropped)
-}
-
-// reloadOn fetches the keyring again at each signal; a failure keeps the last
-// good one.
-func reloadOn(ctx context.Context, hangups <-chan os.Signal, sealer *integrity.Sealer, log *slog.Logger) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			reload(ctx, sealer, log)
-		}
-	}
-}
-
-func reload(ctx context.Context, sealer *integrity.Sealer, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
-	defer cancel()
-	if err := sealer.Reload(ctx); err != nil {
-		log.Error("reloading the keyring failed, keeping the last good one", "error", err)
-		return
-	}
-	log.Info("keyring reloaded", "primary", sealer.PrimaryKeyID())
 }
