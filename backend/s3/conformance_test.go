@@ -32,7 +32,9 @@ func conform(t *testing.T, server *s3test.Server) {
 	var storages atomic.Int64
 	backendtest.Run(t, func(t *testing.T) backendtest.Opener {
 		prefix := fmt.Sprintf("root/nodes/n%d", storages.Add(1))
-		return func(t *testing.T) backend.Backend { return open(t, s3.Config{Bucket: bucket, Prefix: prefix, SkipProbe: true}) }
+		return func(t *testing.T) backend.Backend {
+			return open(t, s3.Config{Bucket: bucket, Prefix: prefix, SkipProbe: true})
+		}
 	})
 }
 

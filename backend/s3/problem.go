@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/vault-guardian/guardian/awsconfig"
 	"github.com/vault-guardian/guardian/backend"
@@ -41,12 +40,12 @@ var permissions = map[string]string{
 
 func (s *S3) ofBucket(doing string, err error) *awsconfig.Problem {
 	switch code := awsconfig.Code(err); {
-	case code == "NoSuchBucket":
+	case code == "NoSuchBucket", code == "NotFound": // the latter of a HEAD, which has no body to say more
 		return &awsconfig.Problem{
 			What:   fmt.Sprintf("bucket %q does not exist", s.bucket),
 			Advice: fmt.Sprintf("make it (aws s3 mb s3://%s), or correct the bucket, the region or the endpoint", s.bucket),
 		}
-	case code == "AccessDenied" || code == "AllAccessDisabled" || code == "Forbidden" && awsconfig.Status(err) == http.StatusForbidden:
+	case code == "AccessDenied", code == "AllAccessDisabled", code == "Forbidden":
 		return &awsconfig.Problem{
 			What:   fmt.Sprintf("the AWS credentials are not allowed %s on %s", permissions[doing], s),
 			Advice: "grant s3:GetObject, s3:PutObject and s3:DeleteObject on the objects and s3:ListBucket on the bucket (docs/DEPLOYMENT.md has the policy)",
