@@ -94,7 +94,9 @@ type Backend interface {
 	Put(ctx context.Context, key string, data []byte, rev Revision) (Revision, error)
 
 	// Delete removes key if it is still at rev, in the way of Put. Deleting
-	// what is absent is no error, whatever rev says.
+	// what is absent is no error, whatever rev says. Between an unconditional
+	// Delete and a conditional Put of the same key not every storage decides:
+	// both may succeed, and the key may then hold what was put.
 	Delete(ctx context.Context, key string, rev Revision) error
 
 	// List yields the objects whose key starts with prefix and is greater

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -387,5 +388,27 @@ func TestTemporaryDirectoryIsMadeAgain(t *testing.T) {
 	}
 	if _, err := f.Put(t.Context(), "a/b", []byte("x"), backend.Revision{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The contract leaves it open whether a conditional Put or an unconditional
+// Delete beside it is the last; under one lock it is the Delete, or the Put lost.
+func TestUpdateNeverOutlivesDelete(t *testing.T) {
+	dir := t.TempDir()
+	updating, deleting := open(t, dir), open(t, dir)
+	for range 100 {
+		rev, err := updating.Put(t.Context(), "x/y/a", []byte("one"), backend.AnyRevision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var racing sync.WaitGroup
+		racing.Go(func() { _, _ = updating.Put(t.Context(), "x/y/a", []byte("update"), rev) }) // wins or loses
+		if err := deleting.Delete(t.Context(), "x/y/a", backend.AnyRevision); err != nil {
+			t.Fatal(err)
+		}
+		racing.Wait()
+		if _, _, err := updating.Get(t.Context(), "x/y/a"); !errors.Is(err, backend.ErrNotFound) {
+			t.Fatalf("after a delete: %v", err)
+		}
 	}
 }
