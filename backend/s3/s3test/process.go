@@ -57,9 +57,6 @@ func (p *process) stop() {
 // so that no run looks complete that was not.
 func findProgram(t testing.TB, name, variable string) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("it takes a server: not in the quick loop")
-	}
 	if path := os.Getenv(variable); path != "" {
 		return path
 	}

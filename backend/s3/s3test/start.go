@@ -26,10 +26,19 @@ const (
 // binary that GUARDIAN_TEST_VERSITYGW names, or what `make tools` installed.
 func Versity(t testing.TB) *Server {
 	t.Helper()
+	notInQuickLoop(t)
 	server := newServer()
 	server.admin = findProgram(t, "versitygw", "GUARDIAN_TEST_VERSITYGW")
 	server.start(t, server.admin, versityCommand)
 	return server
+}
+
+// notInQuickLoop keeps `go test -short` free of servers.
+func notInQuickLoop(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes a server")
+	}
 }
 
 func versityCommand(t testing.TB, binary string, s *Server, address string) *exec.Cmd {
@@ -43,6 +52,7 @@ func versityCommand(t testing.TB, binary string, s *Server, address string) *exe
 // GUARDIAN_TEST_MINIO names, or what `make tools` installed.
 func MinIO(t testing.TB) *Server {
 	t.Helper()
+	notInQuickLoop(t)
 	server := newServer()
 	server.start(t, findProgram(t, "minio", "GUARDIAN_TEST_MINIO"), minioCommand)
 	return server
