@@ -70,6 +70,7 @@ func judge(t *testing.T, f func(t testing.TB)) string {
 }
 
 func TestFailedStartShowsWhy(t *testing.T) {
+	notInQuickLoop(t)
 	broken := filepath.Join(t.TempDir(), "broken")
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho out of order >&2\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)
