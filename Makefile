@@ -13,6 +13,12 @@ VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CURDIR)/.tools/versitygw-$(VERSITYGW_VERSION)/versitygw
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 MINIO := $(CURDIR)/.tools/minio-$(MINIO_VERSION)/minio
+# A shell and Compose for the test of the image: gosh stands for the shell of
+# images that are not pulled there.
+GOSH_VERSION := v3.14.1
+GOSH := $(CURDIR)/.tools/gosh-$(GOSH_VERSION)/gosh
+COMPOSE_VERSION := v2.28.1
+COMPOSE := $(CURDIR)/.tools/compose-$(COMPOSE_VERSION)/compose
 export GUARDIAN_TEST_VERSITYGW := $(VERSITYGW)
 export GUARDIAN_TEST_MINIO := $(MINIO)
 
@@ -33,6 +39,11 @@ demo: build ## keep a file on five guardians and bring it back from three
 run: build ## start one open guardian on ./data, for development only
 	GUARDIAN_STORAGE=./data bin/guardian --unauthenticated --bind 127.0.0.1:7500
 
+.PHONY: image
+image: ## build the container image, with docker, podman or buildah
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/guardian ./cmd/guardianctl
+	docker/build.sh
+
 ##@ Test
 
 .PHONY: check
@@ -50,6 +61,12 @@ test-long: tools ## the full campaigns: more rounds, longer fuzzing
 	CGO_ENABLED=1 go test -race -timeout 90m ./...
 	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
+
+.PHONY: test-image
+test-image: image $(LINT) $(VERSITYGW) $(GOSH) $(COMPOSE) ## run the image, and the compose file with local stand-ins for foreign images
+	go vet -tags image ./docker/...
+	$(LINT) run --build-tags image ./docker/...
+	go test -tags image -count=1 -timeout 15m -v ./docker
 
 .PHONY: bench
 bench: ## benchmarks with their baselines; BENCH=regexp chooses
@@ -72,6 +89,13 @@ $(VERSITYGW):
 
 $(MINIO):
 	CGO_ENABLED=0 GOBIN=$(dir $@) go install github.com/minio/minio@$(MINIO_VERSION)
+
+$(GOSH):
+	CGO_ENABLED=0 GOBIN=$(dir $@) go install mvdan.cc/sh/v3/cmd/gosh@$(GOSH_VERSION)
+
+$(COMPOSE):
+	CGO_ENABLED=0 GOBIN=$(dir $@) go install github.com/docker/compose/v2/cmd@$(COMPOSE_VERSION)
+	mv $(dir $@)cmd $@
 
 $(LINT):
 	CGO_ENABLED=0 GOBIN=$(LINT_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

@@ -40,7 +40,7 @@ var permissions = map[string]string{
 
 func (s *S3) ofBucket(doing string, err error) *awsconfig.Problem {
 	switch code := awsconfig.Code(err); {
-	case code == "NoSuchBucket", code == "NotFound": // the latter of a HEAD, which has no body to say more
+	case code == "NoSuchBucket":
 		return &awsconfig.Problem{
 			What:   fmt.Sprintf("bucket %q does not exist", s.bucket),
 			Advice: fmt.Sprintf("make it (aws s3 mb s3://%s), or correct the bucket, the region or the endpoint", s.bucket),

@@ -160,7 +160,11 @@ func (s *S3) Delete(ctx context.Context, key string, rev backend.Revision) error
 // Check implements [backend.Backend]. It proves that the bucket is there and
 // may be listed; that it may be written, Open has proved.
 func (s *S3) Check(ctx context.Context) error {
-	if _, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket}); err != nil {
+	// Not HeadBucket, which a policy that grants listing below a prefix refuses.
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &s.bucket, Prefix: &s.root, MaxKeys: aws.Int32(1),
+	})
+	if err != nil {
 		return fmt.Errorf("checking bucket: %w", s.explain("list", err))
 	}
 	return nil
