@@ -10,6 +10,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -145,6 +146,26 @@ func (s *Sealer) check(keyID, label string, tag []byte, parts [][]byte) error {
 		return ErrMismatch
 	}
 	return nil
+}
+
+// Tag returns the HMAC of parts under the primary key, for what is not stored
+// but handed out. Like a seal it is worth nothing under another label or to
+// another node.
+func (s *Sealer) Tag(label string, parts ...[]byte) ([]byte, error) {
+	return s.tag(s.PrimaryKeyID(), label, parts)
+}
+
+// CheckTag reports whether any key of the ring made the tag, so that tags
+// outlive a rotation. Its time tells nothing about which key or how near.
+func (s *Sealer) CheckTag(label string, tag []byte, parts ...[]byte) bool {
+	matched := 0
+	for _, keyID := range s.keyring().IDs() {
+		want, err := s.tag(keyID, label, parts)
+		if err == nil {
+			matched |= subtle.ConstantTimeCompare(want, tag)
+		}
+	}
+	return matched == 1
 }
 
 func (s *Sealer) refetch(ctx context.Context) {
