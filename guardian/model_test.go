@@ -33,7 +33,7 @@ import (
 
 // op is one step of a request.
 type op struct {
-	kind    string // push, pull, delete, clean
+	kind    string // push, pull, delete, clean, rekey
 	version uint64
 	bytes   string
 	older   bool // pull: ask for version
@@ -95,6 +95,7 @@ type call struct {
 	actor   int
 	op, key string
 	write   bool
+	swap    bool                   // a put that compares revisions
 	run     func() (string, error) // does it; the text is what the caller learns
 	grant   chan verdict
 }
@@ -102,7 +103,7 @@ type call struct {
 func (c *call) id() string { return fmt.Sprintf("%d %s %s", c.actor, c.op, c.key) }
 
 // invisible: a write to an object that only its own request can name yet.
-func (c *call) invisible() bool { return c.op == "put" && c.isObject() }
+func (c *call) invisible() bool { return c.op == "put" && c.isObject() && !c.swap }
 
 // isObject: part of a generation.
 func (c *call) isObject() bool { return !strings.HasSuffix(c.key, "/version") }
@@ -115,7 +116,7 @@ type gate struct {
 	free  *bool // while set, calls do not wait
 }
 
-func (g gate) pass(name, key string, write bool, run func() (string, error)) error {
+func (g gate) pass(name, key string, write, swap bool, run func() (string, error)) error {
 	w := g.world
 	if !w.gated || *g.free {
 		_, err := run()
@@ -124,7 +125,7 @@ func (g gate) pass(name, key string, write bool, run func() (string, error)) err
 	if w.crashed[g.actor] {
 		return errCrashed
 	}
-	c := &call{actor: g.actor, op: name, key: key, write: write, run: run, grant: make(chan verdict)}
+	c := &call{actor: g.actor, op: name, key: key, write: write, swap: swap, run: run, grant: make(chan verdict)}
 	w.arrive <- c
 	var told string
 	var err error
@@ -147,11 +148,11 @@ func (g gate) pass(name, key string, write bool, run func() (string, error)) err
 }
 
 func (g gate) Get(ctx context.Context, key string) (data []byte, rev backend.Revision, err error) {
-	err = g.pass("get", key, false, func() (string, error) {
+	err = g.pass("get", key, false, false, func() (string, error) {
 		var err error
 		data, rev, err = g.Backend.Get(ctx, key)
 		if !strings.HasSuffix(key, "/version") {
-			return "", err // its name says what is in it, but for the time of the run
+			return claimedKey(data), err // its name says the rest, but for the time of the run
 		}
 		return string(data), err
 	})
@@ -159,10 +160,11 @@ func (g gate) Get(ctx context.Context, key string) (data []byte, rev backend.Rev
 }
 
 func (g gate) Put(ctx context.Context, key string, data []byte, rev backend.Revision) (now backend.Revision, err error) {
+	swap := !rev.IsAny()
 	if g.world.breakage.unconditional {
 		rev = backend.AnyRevision
 	}
-	err = g.pass("put", key, true, func() (string, error) {
+	err = g.pass("put", key, true, swap, func() (string, error) {
 		if g.world.breakage.forgetDeleted && strings.Contains(string(data), "\ndeleted ") {
 			return "", g.Backend.Delete(ctx, key, rev)
 		}
@@ -174,13 +176,13 @@ func (g gate) Put(ctx context.Context, key string, data []byte, rev backend.Revi
 }
 
 func (g gate) Delete(ctx context.Context, key string, rev backend.Revision) error {
-	return g.pass("delete", key, true, func() (string, error) { return "", g.Backend.Delete(ctx, key, rev) })
+	return g.pass("delete", key, true, false, func() (string, error) { return "", g.Backend.Delete(ctx, key, rev) })
 }
 
 func (g gate) List(ctx context.Context, prefix, after string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		var entries []backend.Entry
-		err := g.pass("list", prefix, false, func() (string, error) {
+		err := g.pass("list", prefix, false, false, func() (string, error) {
 			var keys []string
 			for entry, err := range g.Backend.List(ctx, prefix, after) {
 				if err != nil {
@@ -218,6 +220,7 @@ type breakage struct {
 type world struct {
 	store    *backendtest.Memory
 	sealer   *integrity.Sealer
+	newer    *integrity.Sealer // what a rekey seals with
 	rules    rules
 	breakage breakage
 
@@ -281,6 +284,10 @@ func (w *world) perform(n *Node, actor int, o op) event {
 		e.err = n.Delete(ctx, modelSlot, o.version)
 	case "clean":
 		e.err = n.sweepSlot(ctx, modelSlot, &SweepReport{})
+	case "rekey":
+		n.sealer = w.newer
+		_, _, e.err = n.Rekey(ctx, modelSlot)
+		n.sealer = w.sealer
 	}
 	w.end(e)
 	free := n.store.(gate).free
@@ -347,7 +354,7 @@ func (x *explorer) choose(depth, options int, state func() uint64) (int, bool) {
 
 // explore runs a scenario to the end of its tree, or to the first violation.
 func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violation error) {
-	sealer := testSealer(t)
+	sealer, newer := sealerWith(t, "k1", "k2"), sealerWith(t, "k2", "k1")
 	x := &explorer{seen: map[uint64]bool{}}
 	// A bubble's clock can hold 292 years, a run takes up to 50 hours of them.
 	const runsPerBubble = 10_000
@@ -355,7 +362,7 @@ func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violati
 	bubble := func(*testing.T) {
 		for range runsPerBubble {
 			w := &world{
-				store: backendtest.NewMemory(), sealer: sealer, rules: r, breakage: b,
+				store: backendtest.NewMemory(), sealer: sealer, newer: newer, rules: r, breakage: b,
 				arrive: make(chan *call, 64), learn: make(chan learnt, 64), finish: make(chan int, len(s.requests)),
 				finished: make([]bool, len(s.requests)),
 				crashed:  make([]bool, len(s.requests)), known: make([]uint64, len(s.requests)),
@@ -573,6 +580,8 @@ func (w *world) state() uint64 {
 		fmt.Fprint(&b, entry.Key, time.Since(entry.ModTime), ";")
 		if strings.HasSuffix(entry.Key, "/version") {
 			b.Write(objects[entry.Key])
+		} else {
+			b.WriteString(claimedKey(objects[entry.Key]))
 		}
 	}
 	fmt.Fprint(&b, w.known, w.crashed, w.faults, w.jumped, w.begun)
@@ -646,6 +655,9 @@ func (w *world) judge() error {
 		}
 	}
 	time.Sleep(25 * time.Hour)
+	if e := w.perform(n, len(w.crashed), rekey); e.err != nil {
+		return fmt.Errorf("re-sealing: %w", e.err)
+	}
 	if e := w.perform(n, len(w.crashed), op{kind: "clean"}); e.err != nil {
 		return fmt.Errorf("cleaning: %w", e.err)
 	}
@@ -661,8 +673,8 @@ func (w *world) judgeObjects(n *Node) error {
 	expected := map[string]bool{modelSlot.commitKey(): true}
 	for _, g := range w.previous.named() {
 		expected[modelSlot.shareKey(g)], expected[modelSlot.checksumKey(g)] = true, true
-		if _, _, err := n.load(context.Background(), modelSlot, g); err != nil {
-			return fmt.Errorf("generation %s is named but: %w", g, err)
+		if _, st, err := n.load(context.Background(), modelSlot, g); err != nil || st.KeyID != "k2" {
+			return fmt.Errorf("generation %s is named but under %q: %w", g, st.KeyID, err)
 		}
 	}
 	for key := range w.store.Objects() {
@@ -748,7 +760,7 @@ func (w *world) judgeAbsence(pull event) error {
 // judgeEnd: the final state keeps every promise.
 func (w *world) judgeEnd() error {
 	for _, e := range w.events {
-		if !e.acked() || e.kind == "pull" || e.kind == "clean" {
+		if !e.acked() || e.kind != "push" && e.kind != "delete" {
 			continue
 		}
 		switch {
@@ -773,6 +785,7 @@ func push(version uint64, bytes string) op { return op{kind: "push", version: ve
 var (
 	pull  = op{kind: "pull"}
 	clean = op{kind: "clean"}
+	rekey = op{kind: "rekey"}
 )
 
 func pullOlder(version uint64) op { return op{kind: "pull", version: version, older: true} }
@@ -798,6 +811,13 @@ var scenarios = []scenario{
 	{name: "three pushes", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(3, "C")}, {push(4, "D")}}, faults: 1},
 	{name: "push, delete, pull", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {remove(1)}, {pull}}, faults: 1},
 	{name: "a writer asleep, and clean", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {clean}}, faults: 1, jump: true, drops: true},
+	{name: "push and rekey", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {rekey}}, faults: 2, drops: true},
+	{name: "first push and rekey", requests: [][]op{{push(1, "A")}, {rekey}}, faults: 2, drops: true},
+	{name: "two pushes and rekey", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B"), push(3, "C")}, {rekey}}, faults: 1, drops: true},
+	{name: "delete and rekey", before: []op{push(1, "A"), push(2, "B")}, requests: [][]op{{remove(2)}, {rekey}}, faults: 1, drops: true},
+	{name: "pull and rekey", before: []op{push(1, "A"), push(2, "B")}, requests: [][]op{{pull, pullOlder(1)}, {rekey}}, faults: 1, drops: true},
+	{name: "two rekeys and a push", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {rekey}, {rekey}}},
+	{name: "two pushes of one version and rekey", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(2, "C")}, {rekey}}, faults: 1},
 }
 
 var mostFaults = 2
@@ -852,6 +872,7 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 			r.push = func(s *commit, g generation, _ int) (*commit, bool) { return decidePush(s, g, 1) }
 		})},
 		{rule: "the commit is a compare-and-swap", seenIn: "two pushes of two versions", rules: pageRules, breakage: breakage{unconditional: true}},
+		{rule: "re-sealing is a compare-and-swap", seenIn: "push and rekey", rules: pageRules, breakage: breakage{unconditional: true}},
 		{rule: "a delete leaves a tombstone", seenIn: "delete and pull", rules: pageRules, breakage: breakage{forgetDeleted: true}},
 		{rule: "only the version named is deleted", seenIn: "push and delete", rules: change(func(r *rules) {
 			r.remove = func(s *commit, _ uint64) decision {

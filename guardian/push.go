@@ -49,7 +49,7 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
 		if from, err = n.readCommit(ctx, slot); err != nil {
 			return err
 		}
-		if !doubt {
+		if !doubt && !from.commit.names(ours) {
 			continue
 		}
 		switch n.rules.resolve(from.commit, from.rev == base, ours) {

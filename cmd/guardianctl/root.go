@@ -74,7 +74,7 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 	root.AddCommand(
 		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(),
 		newDemoCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(),
 	)
 	return root
 }

@@ -9,13 +9,17 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vault-guardian/guardian/api"
-	backendfs "github.com/vault-guardian/guardian/backend/fs"
+	"github.com/vault-guardian/guardian/awsconfig"
+	"github.com/vault-guardian/guardian/awssecrets"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 )
@@ -23,9 +27,8 @@ import (
 // storageFlags name the storage of one guardian for the commands that work on
 // it directly. The guardian may be running.
 type storageFlags struct {
+	nodeFlags
 	storage string
-	nodeID  string
-	keyFile string
 	json    bool
 }
 
@@ -34,10 +37,8 @@ guardian may be running.`
 
 func (f *storageFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.storage, "storage", os.Getenv("GUARDIAN_STORAGE"), "the guardian's directory (or GUARDIAN_STORAGE)")
-	flags.StringVar(&f.nodeID, "node-id", cmp.Or(os.Getenv("GUARDIAN_NODE_ID"), "local"), "the guardian's node id (or GUARDIAN_NODE_ID)")
-	flags.StringVar(&f.keyFile, "integrity-key-file", os.Getenv("GUARDIAN_INTEGRITY_KEY_FILE"),
-		"the guardian's key file (or GUARDIAN_INTEGRITY_KEY_FILE; default integrity.key in the storage)")
+	flags.StringVar(&f.storage, "storage", os.Getenv("GUARDIAN_STORAGE"), "the guardian's storage: a directory, or s3://bucket/prefix (or GUARDIAN_STORAGE)")
+	f.nodeFlags.register(cmd)
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 
@@ -45,58 +46,153 @@ func (f *storageFlags) register(cmd *cobra.Command) {
 // neither a directory nor a key.
 func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *guardian.Node) error) (err error) {
 	if f.storage == "" {
-		return usageError("pass for example --storage ./data, or set GUARDIAN_STORAGE", "no storage given")
+		return usageError("pass for example --storage ./data or --storage s3://bucket/prefix, or set GUARDIAN_STORAGE", "no storage given")
 	}
-	if !backendfs.Exists(f.storage) {
-		return f.notAStorage()
+	at, err := parseLocation("--storage", f.storage)
+	if err == nil {
+		err = f.complete(at)
 	}
-	store, err := backendfs.Open(f.storage)
-	if err != nil {
-		return failure(fmt.Errorf("opening storage: %w", err), "run as the user that the guardian runs as")
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	n, err := f.node(cmd, store)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Close(context.WithoutCancel(cmd.Context()))) }()
-	return do(cmd.Context(), n)
+	ctx := cmd.Context()
+	keys, err := f.keySource(ctx, at)
+	if err != nil {
+		return storageError(err)
+	}
+	store, err := f.openStorage(ctx, "--storage", at)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	n, err := f.openNode(ctx, store, keys)
+	if err != nil {
+		return keyError(err)
+	}
+	defer func() { err = errors.Join(err, n.Close(context.WithoutCancel(ctx))) }()
+	return do(ctx, n)
 }
 
-func (f *storageFlags) notAStorage() error {
-	return failure(fmt.Errorf("%s holds nothing of a guardian", f.storage), "correct --storage: it is the directory that the guardian was started with")
+func parseLocation(flag, text string) (location.Location, error) {
+	at, err := location.Parse(text)
+	if err != nil {
+		return at, usageError("pass for example "+flag+" ./data or "+flag+" s3://bucket/prefix", "%s %q: %w", flag, text, err)
+	}
+	return at, nil
 }
 
-func (f *storageFlags) node(cmd *cobra.Command, store *backendfs.FS) (*guardian.Node, error) {
-	empty, err := guardian.Empty(cmd.Context(), store)
+// nodeFlags say which guardian is meant, and what it seals with.
+type nodeFlags struct {
+	nodeID    string
+	keyFile   string
+	keySecret string
+}
+
+func (f *nodeFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.nodeID, "node-id", os.Getenv("GUARDIAN_NODE_ID"), "the guardian's node id (or GUARDIAN_NODE_ID; for a directory default local)")
+	flags.StringVar(&f.keyFile, "integrity-key-file", "",
+		"the guardian's key file (or GUARDIAN_INTEGRITY_KEY_FILE; for a directory default integrity.key in it)")
+	flags.StringVar(&f.keySecret, "integrity-key-aws-secret", "",
+		"name or ARN of the guardian's keyring in AWS Secrets Manager (or GUARDIAN_INTEGRITY_KEY_AWS_SECRET)")
+}
+
+var nodeIDs = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+// complete fills in what directories spare.
+func (f *nodeFlags) complete(used ...location.Location) error {
+	onS3 := slices.ContainsFunc(used, func(at location.Location) bool { return at.Kind() == location.KindS3 })
+	if f.nodeID == "" && onS3 {
+		return usageError("pass for example --node-id g1, or set GUARDIAN_NODE_ID, as the guardian has it",
+			"no node id given: in a bucket a guardian's objects lie under nodes/<node id>/")
+	}
+	f.nodeID = cmp.Or(f.nodeID, "local")
+	if !nodeIDs.MatchString(f.nodeID) {
+		return usageError("pass --node-id, or set GUARDIAN_NODE_ID, as the guardian has it", "%q is no node id", f.nodeID)
+	}
+	return nil
+}
+
+// openStorage opens what holds something of a guardian.
+func (f *nodeFlags) openStorage(ctx context.Context, flag string, at location.Location) (backend.Backend, error) {
+	if !at.Exists() {
+		return nil, notAStorage(flag, at)
+	}
+	store, err := f.openAny(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	if empty {
-		return nil, f.notAStorage()
+	empty, err := guardian.Empty(ctx, store)
+	switch {
+	case err != nil:
+		err = storageError(err)
+	case empty:
+		err = notAStorage(flag, at)
+	default:
+		return store, nil
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // what the node would log, the command prints
-	sealer, err := integrity.NewSealer(cmd.Context(), f.nodeID, f.keySource(), log)
-	if err == nil {
-		var n *guardian.Node
-		n, err = guardian.Open(cmd.Context(), store, sealer, guardian.Config{
-			Retain: 1, RequestTimeout: 30 * time.Second, Logger: log,
-		})
-		if err == nil {
-			return n, nil
-		}
-	}
-	if errors.Is(err, integrity.ErrKeyRefused) || errors.Is(err, fs.ErrNotExist) {
-		return nil, failure(err, "correct --integrity-key-file and --node-id: they are those that the guardian runs with")
-	}
-	return nil, err
+	return nil, errors.Join(err, store.Close())
 }
 
-func (f *storageFlags) keySource() integrity.KeySource {
-	if text := os.Getenv("GUARDIAN_INTEGRITY_KEY"); text != "" && f.keyFile == "" {
-		return integrity.InlineSource{Text: text}
+// openAny opens what may hold nothing yet. A bucket is not probed: its
+// guardian does that at every start.
+func (f *nodeFlags) openAny(ctx context.Context, at location.Location) (backend.Backend, error) {
+	store, err := at.Open(ctx, location.Options{NodeID: f.nodeID, SkipProbe: true})
+	if err != nil {
+		return nil, failure(storageError(fmt.Errorf("opening storage: %w", err)), "run as the user that the guardian runs as")
 	}
-	return integrity.FileSource{Path: cmp.Or(f.keyFile, filepath.Join(f.storage, "integrity.key"))}
+	return store, nil
+}
+
+func notAStorage(flag string, at location.Location) error {
+	what := "the directory"
+	if at.Kind() == location.KindS3 {
+		what = "the bucket and prefix, with the node id,"
+	}
+	return failure(fmt.Errorf("%s holds nothing of a guardian", at), "correct "+flag+": it is "+what+" that the guardian was started with")
+}
+
+// keySource is what the flags name, else what the environment does, else the
+// file beside the data.
+func (f *nodeFlags) keySource(ctx context.Context, at location.Location) (integrity.KeySource, error) {
+	file, secret, inline := f.keyFile, f.keySecret, ""
+	if file == "" && secret == "" {
+		file, secret, inline = os.Getenv("GUARDIAN_INTEGRITY_KEY_FILE"), os.Getenv("GUARDIAN_INTEGRITY_KEY_AWS_SECRET"), os.Getenv("GUARDIAN_INTEGRITY_KEY")
+	}
+	switch {
+	case file != "" && secret != "", inline != "" && file+secret != "":
+		return nil, usageError("leave one of --integrity-key-file and --integrity-key-aws-secret, or of GUARDIAN_INTEGRITY_KEY_FILE, GUARDIAN_INTEGRITY_KEY_AWS_SECRET and GUARDIAN_INTEGRITY_KEY",
+			"more than one integrity key given")
+	case secret != "":
+		from, err := awssecrets.New(ctx, secret)
+		return awssecrets.Keyring{Secret: from}, err
+	case inline != "":
+		return integrity.InlineSource{Text: inline}, nil
+	case file == "" && at.KeyFile() == "":
+		return nil, usageError("pass --integrity-key-aws-secret or --integrity-key-file, or set GUARDIAN_INTEGRITY_KEY_AWS_SECRET, GUARDIAN_INTEGRITY_KEY_FILE or GUARDIAN_INTEGRITY_KEY, as the guardian has it",
+			"no integrity key given: a bucket has none beside the data")
+	}
+	return integrity.FileSource{Path: cmp.Or(file, at.KeyFile())}, nil
+}
+
+// quiet is for nodes and their keys: what they would log, the command prints.
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func (f *nodeFlags) openNode(ctx context.Context, store backend.Backend, keys integrity.KeySource) (*guardian.Node, error) {
+	sealer, err := integrity.NewSealer(ctx, f.nodeID, keys, quiet)
+	if err != nil {
+		return nil, err
+	}
+	return guardian.Open(ctx, store, sealer, guardian.Config{Retain: 1, RequestTimeout: 30 * time.Second, Logger: quiet})
+}
+
+// keyError gives advice to who opened a storage with what may be wrong keys.
+func keyError(err error) error {
+	_, explained := errors.AsType[*awsconfig.Problem](err)
+	if !explained && (errors.Is(err, integrity.ErrKeyRefused) || errors.Is(err, fs.ErrNotExist)) {
+		return failure(err, "correct --integrity-key-file and --node-id, or --integrity-key-aws-secret: they are those that the guardian runs with")
+	}
+	return storageError(err)
 }
 
 // slotArgument reads the identity that a command was given.
@@ -115,6 +211,9 @@ func confirm(cmd *cobra.Command, yes bool, what string) error {
 
 // storageError gives what a node answers the advice of an operator.
 func storageError(err error) error {
+	if problem, ok := errors.AsType[*awsconfig.Problem](err); ok {
+		return awsError(err, problem)
+	}
 	switch {
 	case errors.Is(err, api.ErrNotFound):
 		return &advisedError{exitNotFound, err, "guardianctl shares list shows what is stored, guardianctl quarantine list what is damaged"}
@@ -126,4 +225,11 @@ func storageError(err error) error {
 		return failure(err, "use the key file that the guardian runs with")
 	}
 	return err
+}
+
+func awsError(err error, problem *awsconfig.Problem) error {
+	if problem.Config {
+		return &advisedError{exitUsage, err, problem.Advice}
+	}
+	return failure(err, problem.Advice)
 }
