@@ -54,6 +54,33 @@ func TestProbePassesAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// Lost answers tell nothing about the store's safety, and keep nobody from it.
+func TestProbeThroughFaults(t *testing.T) {
+	server := s3test.Versity(t)
+	proxy := s3test.NewProxy(t, server)
+	setenv(t, &proxy.Server)
+	for _, fault := range []s3test.Fault{lostRequest, lostAnswer, failedAfter, slowDown} {
+		proxy.Inject(func(r s3test.Request) s3test.Fault {
+			if r.N%3 == 0 {
+				return fault
+			}
+			return s3test.Fault{}
+		})
+		open(t, s3.Config{Bucket: server.NewBucket(t), Prefix: "p"})
+		proxy.Inject(func(r s3test.Request) s3test.Fault {
+			fault := fault
+			fault.StripConditions = true
+			if r.N%5 != 0 {
+				fault = s3test.Fault{StripConditions: true}
+			}
+			return fault
+		})
+		if _, err := s3.Open(t.Context(), s3.Config{Bucket: server.NewBucket(t), Prefix: "p"}); !errors.Is(err, s3.ErrUnsafe) {
+			t.Errorf("an unsafe store between faults: %v", err)
+		}
+	}
+}
+
 // Everything that keeps a store from being opened says what to do.
 func TestOpenSaysWhatToDo(t *testing.T) {
 	server := s3test.Versity(t)

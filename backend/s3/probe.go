@@ -66,13 +66,18 @@ func (p *prober) put(ctx context.Context, key, data string, rev backend.Revision
 	return p.write(ctx, p.key(key), object{data: []byte(data)}, rev)
 }
 
-// refused reports whether a put at rev is refused as a lost race.
+// refused reports whether a put at rev is refused as a lost race. One whose
+// answer was lost is judged by what is there: nobody else writes here.
 func (p *prober) refused(ctx context.Context, key, data string, rev backend.Revision) (bool, error) {
 	_, err := p.put(ctx, key, data, rev)
-	if errors.Is(err, backend.ErrConflict) {
+	if isLoss(err) {
 		return true, nil
 	}
 	return false, err
+}
+
+func isLoss(err error) bool {
+	return errors.Is(err, backend.ErrConflict) || errors.Is(err, errUnknownOutcome)
 }
 
 func (p *prober) keepsMetadata(ctx context.Context) (kept bool, err error) {
@@ -115,7 +120,7 @@ func (p *prober) letsOneCreateWin(ctx context.Context) (bool, error) {
 		switch {
 		case err == nil:
 			winners++
-		case !errors.Is(err, backend.ErrConflict):
+		case !isLoss(err): // in doubt: on a safe store another is there and ours never was
 			return false, err
 		}
 	}
