@@ -31,7 +31,7 @@ func newRetryer() aws.Retryer {
 		o.MaxAttempts = maxAttempts
 		o.RateLimiter = ratelimit.None
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-			return rand.N(firstWait << min(attempt, maxAttempts)), nil
+			return rand.N(firstWait << min(attempt, maxAttempts)), nil //nolint:gosec // jitter is no secret
 		})
 		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if isConflict(err) {

@@ -42,20 +42,23 @@ func (f *faulty) inject(method string, times int, fault s3test.Fault) {
 	})
 }
 
-func (f *faulty) mustPut(t *testing.T, key, data string, rev backend.Revision) backend.Revision {
+// testKey is the object of these tests.
+const testKey = "a"
+
+func (f *faulty) mustPut(t *testing.T, data string, rev backend.Revision) backend.Revision {
 	t.Helper()
-	now, err := f.direct.Put(t.Context(), key, []byte(data), rev)
+	now, err := f.direct.Put(t.Context(), testKey, []byte(data), rev)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return now
 }
 
-func (f *faulty) mustHold(t *testing.T, key, data string) backend.Revision {
+func (f *faulty) mustHold(t *testing.T, data string) backend.Revision {
 	t.Helper()
-	got, rev, err := f.direct.Get(t.Context(), key)
+	got, rev, err := f.direct.Get(t.Context(), testKey)
 	if err != nil || string(got) != data {
-		t.Fatalf("%s holds %q, %v, want %q", key, got, err, data)
+		t.Fatalf("it holds %q, %v, want %q", got, err, data)
 	}
 	return rev
 }
@@ -89,20 +92,20 @@ func TestPutThroughFaults(t *testing.T) {
 				var rev backend.Revision
 				switch kind {
 				case "update":
-					rev = f.mustPut(t, "a", "before", backend.AnyRevision)
+					rev = f.mustPut(t, "before", backend.AnyRevision)
 				case "unconditional":
 					rev = backend.AnyRevision
 				case "create":
-					if err := f.direct.Delete(t.Context(), "a", backend.AnyRevision); err != nil {
+					if err := f.direct.Delete(t.Context(), testKey, backend.AnyRevision); err != nil {
 						t.Fatal(err)
 					}
 				}
 				f.inject(http.MethodPut, test.times, test.fault)
-				got, err := f.Put(t.Context(), "a", []byte("after"), rev)
+				got, err := f.Put(t.Context(), testKey, []byte("after"), rev)
 				if err != nil {
 					t.Fatalf("Put = %v", err)
 				}
-				if now := f.mustHold(t, "a", "after"); now != got {
+				if now := f.mustHold(t, "after"); now != got {
 					t.Errorf("Put returned %v, the key is at %v", got, now)
 				}
 			})
@@ -112,17 +115,17 @@ func TestPutThroughFaults(t *testing.T) {
 
 func TestConflictOnlyWhenNothingWasChanged(t *testing.T) {
 	f := newFaulty(t, s3test.Fake(t))
-	rev := f.mustPut(t, "a", "before", backend.Revision{})
+	rev := f.mustPut(t, "before", backend.Revision{})
 
 	t.Run("409 to the end", func(t *testing.T) {
 		f.inject(http.MethodPut, -1, conflict)
-		_, err := f.Put(t.Context(), "a", []byte("after"), rev)
+		_, err := f.Put(t.Context(), testKey, []byte("after"), rev)
 		wantError(t, err, backend.ErrConflict)
-		f.mustHold(t, "a", "before")
+		f.mustHold(t, "before")
 	})
 	t.Run("412 at once", func(t *testing.T) {
 		f.inject(http.MethodPut, 0, s3test.Fault{})
-		_, err := f.Put(t.Context(), "a", []byte("after"), backend.Revision{})
+		_, err := f.Put(t.Context(), testKey, []byte("after"), backend.Revision{})
 		wantError(t, err, backend.ErrConflict)
 	})
 	for name, fault := range map[string]s3test.Fault{
@@ -131,9 +134,9 @@ func TestConflictOnlyWhenNothingWasChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.inject(http.MethodPut, -1, fault)
-			_, err := f.Put(t.Context(), "a", []byte("after"), rev)
+			_, err := f.Put(t.Context(), testKey, []byte("after"), rev)
 			wantUnknown(t, err)
-			f.mustHold(t, "a", "before")
+			f.mustHold(t, "before")
 		})
 	}
 }
@@ -144,7 +147,7 @@ func TestReplacedWhileInDoubt(t *testing.T) {
 	f := newFaulty(t, s3test.Fake(t))
 	for name, fault := range map[string]s3test.Fault{"answer lost": lostAnswer, "500 after success": failedAfter} {
 		t.Run(name, func(t *testing.T) {
-			rev := f.mustPut(t, "a", "before", backend.AnyRevision)
+			rev := f.mustPut(t, "before", backend.AnyRevision)
 			var puts atomic.Int64
 			f.proxy.Inject(func(r s3test.Request) s3test.Fault {
 				if r.Method != http.MethodPut {
@@ -153,14 +156,14 @@ func TestReplacedWhileInDoubt(t *testing.T) {
 				if puts.Add(1) == 1 {
 					return fault
 				}
-				if _, err := f.direct.Put(context.Background(), "a", []byte("theirs"), f.mustHold(t, "a", "ours")); err != nil {
+				if _, err := f.direct.Put(context.Background(), testKey, []byte("theirs"), f.mustHold(t, "ours")); err != nil {
 					t.Error(err)
 				}
 				return s3test.Fault{}
 			})
-			_, err := f.Put(t.Context(), "a", []byte("ours"), rev)
+			_, err := f.Put(t.Context(), testKey, []byte("ours"), rev)
 			wantUnknown(t, err)
-			f.mustHold(t, "a", "theirs")
+			f.mustHold(t, "theirs")
 		})
 	}
 }
@@ -173,21 +176,21 @@ func TestReadingBackFails(t *testing.T) {
 		}
 		return slowDown
 	})
-	_, err := f.Put(t.Context(), "a", []byte("after"), backend.Revision{})
+	_, err := f.Put(t.Context(), testKey, []byte("after"), backend.Revision{})
 	wantUnknown(t, err)
-	f.mustHold(t, "a", "after")
+	f.mustHold(t, "after")
 }
 
 func TestConditionalDeleteThroughFaults(t *testing.T) {
 	f := newFaulty(t, s3test.Fake(t))
 	for name, fault := range map[string]s3test.Fault{"409": conflict, "answer lost": lostAnswer, "500 after success": failedAfter} {
 		t.Run(name, func(t *testing.T) {
-			rev := f.mustPut(t, "a", "before", backend.AnyRevision)
+			rev := f.mustPut(t, "before", backend.AnyRevision)
 			f.inject(http.MethodPut, 1, fault)
-			if err := f.Delete(t.Context(), "a", rev); err != nil {
+			if err := f.Delete(t.Context(), testKey, rev); err != nil {
 				t.Fatal(err)
 			}
-			_, _, err := f.direct.Get(t.Context(), "a")
+			_, _, err := f.direct.Get(t.Context(), testKey)
 			wantError(t, err, backend.ErrNotFound)
 		})
 	}
@@ -198,7 +201,7 @@ func TestConditionalDeleteThroughFaults(t *testing.T) {
 func TestGetThroughFaults(t *testing.T) {
 	f := newFaulty(t, s3test.Versity(t)) // it keeps checksums
 	data := bytes.Repeat([]byte("share"), 1000)
-	f.mustPut(t, "a", string(data), backend.Revision{})
+	f.mustPut(t, string(data), backend.Revision{})
 	for _, test := range []struct {
 		name  string
 		times int
@@ -215,7 +218,7 @@ func TestGetThroughFaults(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f.inject(http.MethodGet, test.times, test.fault)
-			got, _, err := f.Get(t.Context(), "a")
+			got, _, err := f.Get(t.Context(), testKey)
 			if test.got && (err != nil || !bytes.Equal(got, data)) {
 				t.Fatalf("Get = %d bytes, %v", len(got), err)
 			}
@@ -237,9 +240,9 @@ func TestHangingAttempt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		var err error
 		if method == http.MethodPut {
-			_, err = f.Put(ctx, "a", []byte("one"), backend.AnyRevision)
+			_, err = f.Put(ctx, testKey, []byte("one"), backend.AnyRevision)
 		} else {
-			_, _, err = f.Get(ctx, "a")
+			_, _, err = f.Get(ctx, testKey)
 		}
 		cancel()
 		if err != nil {
@@ -253,7 +256,7 @@ func TestHangingStore(t *testing.T) {
 	f.proxy.Inject(func(s3test.Request) s3test.Fault { return s3test.Fault{Delay: time.Hour} })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := f.Put(ctx, "a", []byte("one"), backend.Revision{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := f.Put(ctx, testKey, []byte("one"), backend.Revision{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Put = %v", err)
 	}
 	if err := f.Check(ctx); err == nil {

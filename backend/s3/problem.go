@@ -39,13 +39,13 @@ var permissions = map[string]string{
 }
 
 func (s *S3) ofBucket(doing string, err error) *awsconfig.Problem {
-	switch code := awsconfig.Code(err); {
-	case code == "NoSuchBucket":
+	switch awsconfig.Code(err) {
+	case "NoSuchBucket":
 		return &awsconfig.Problem{
 			What:   fmt.Sprintf("bucket %q does not exist", s.bucket),
 			Advice: fmt.Sprintf("make it (aws s3 mb s3://%s), or correct the bucket, the region or the endpoint", s.bucket),
 		}
-	case code == "AccessDenied", code == "AllAccessDisabled", code == "Forbidden":
+	case "AccessDenied", "AllAccessDisabled", "Forbidden":
 		return &awsconfig.Problem{
 			What:   fmt.Sprintf("the AWS credentials are not allowed %s on %s", permissions[doing], s),
 			Advice: "grant s3:GetObject, s3:PutObject and s3:DeleteObject on the objects and s3:ListBucket on the bucket (docs/DEPLOYMENT.md has the policy)",
