@@ -238,10 +238,13 @@ func (r *record) sendAgain(t *testing.T, client *crashClient) {
 type crashClient struct {
 	base string
 	http *http.Client
+	// patient asks again when the storage was too slow for an answer, as it is
+	// on a machine that does much else.
+	patient bool
 }
 
 func newCrashClient(p *process) *crashClient {
-	return &crashClient{"http://" + p.address, &http.Client{
+	return &crashClient{base: "http://" + p.address, http: &http.Client{
 		Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: crashOwners},
 	}}
 }
@@ -273,7 +276,22 @@ func (c *crashClient) pull(identity string) (state, error) {
 	return state{answer.Version, true, share}, err
 }
 
-func (c *crashClient) post(route string, body any) (int, []byte, error) {
+func (c *crashClient) post(route string, body any) (status int, answer []byte, err error) {
+	const attempts = 5
+	for attempt := range attempts {
+		status, answer, err = c.postOnce(route, body)
+		switch {
+		case c.patient && status == http.StatusServiceUnavailable && bytes.Contains(answer, []byte(`"storage_unavailable"`)):
+			continue
+		case attempt > 0 && bytes.Contains(answer, []byte(`"stored":true`)): // by the attempt before
+			return http.StatusOK, answer, nil
+		}
+		return status, answer, err
+	}
+	return status, answer, err
+}
+
+func (c *crashClient) postOnce(route string, body any) (int, []byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return 0, nil, err

@@ -272,8 +272,10 @@ func (l *rotationLoad) start() {
 func (l *rotationLoad) work(o *owner) {
 	var clients []*crashClient
 	for _, p := range l.replicas {
-		clients = append(clients, newCrashClient(p))
-		defer clients[len(clients)-1].close()
+		client := newCrashClient(p)
+		client.patient = true
+		defer client.close()
+		clients = append(clients, client)
 	}
 	for i := 0; !l.stopping.Load() && !l.t.Failed(); i++ {
 		if !o.work(l.t, clients[i%len(clients)]) {
