@@ -9,13 +9,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 )
 
 const (
@@ -38,8 +41,12 @@ func Load(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, err
 	}
-	// A BuildableClient, so that the SDK can add AWS_CA_BUNDLE to it.
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(transport()))
+	if err := checkEndpoints(); err != nil {
+		return aws.Config{}, err
+	}
+	// A BuildableClient, so that the SDK can add AWS_CA_BUNDLE to it. What the
+	// SDK would log comes back as errors.
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(transport(allowHTTP)), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return aws.Config{}, &Problem{
 			What: "the AWS configuration cannot be read", Config: true, Err: err,
@@ -50,21 +57,59 @@ func Load(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-func transport() *awshttp.BuildableClient {
+// checkEndpoints refuses what is no URL: the SDK would fail later, and say less.
+func checkEndpoints() error {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SECRETS_MANAGER"} {
+		text := os.Getenv(name)
+		if text == "" {
+			continue
+		}
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil {
+			return &Problem{
+				What: name + " is not http:// or https:// with a host", Config: true,
+				Advice: "set it for example to http://127.0.0.1:9000",
+			}
+		}
+	}
+	return nil
+}
+
+// proxy is that of the environment, but for plain http that may not cross a
+// network.
+func proxy(allowHTTP bool) func(*http.Request) (*url.URL, error) {
+	return func(req *http.Request) (*url.URL, error) {
+		if req.URL.Scheme == "http" && !allowHTTP {
+			return nil, nil
+		}
+		return http.ProxyFromEnvironment(req)
+	}
+}
+
+func transport(allowHTTP bool) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = maxConnections, maxConnections, maxConnections
 			t.IdleConnTimeout = idleTimeout
+			t.Proxy = proxy(allowHTTP)
 			t.TLSHandshakeTimeout = dialTimeout
 			t.DisableCompression = true
 		})
 }
 
+var regions = regexp.MustCompile(`^[A-Za-z0-9-]{1,63}$`)
+
 // RequireRegion returns a *Problem when no region is configured.
 func RequireRegion(cfg aws.Config) error {
-	if cfg.Region != "" {
+	if regions.MatchString(cfg.Region) {
 		return nil
+	}
+	if cfg.Region != "" {
+		return &Problem{
+			What: "AWS_REGION is no region", Config: true,
+			Advice: "set it to a name such as us-east-1",
+		}
 	}
 	return &Problem{
 		What: "no AWS region is configured", Config: true,

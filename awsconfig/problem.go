@@ -44,23 +44,42 @@ func Explain(err error) *Problem {
 			Advice: "use an https:// endpoint, or set AWS_ALLOW_HTTP=true if that network is yours alone",
 		}
 	}
+	if ofCredentials(err) {
+		return &Problem{
+			What: "no AWS credentials could be had", Err: brief(err),
+			Advice: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached that may be taken",
+		}
+	}
 	if code := Code(err); code != "" {
 		return ofCode(code, err)
 	}
 	return ofTransport(err)
 }
 
+// ofCredentials reports that the service was never asked: there was nothing to
+// sign with. What the provider of credentials answered is in the chain, and
+// says nothing about the service.
+func ofCredentials(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "get identity:") || strings.Contains(err.Error(), "failed to refresh cached credentials"))
+}
+
 // Code is the service's own name for an error, such as NoSuchBucket; "" when
-// no service answered.
+// it has not answered.
 func Code(err error) string {
+	if ofCredentials(err) {
+		return ""
+	}
 	if answered, ok := errors.AsType[smithy.APIError](err); ok {
 		return answered.ErrorCode()
 	}
 	return ""
 }
 
-// Status is the HTTP status of an error; 0 when no service answered.
+// Status is the HTTP status of an error; 0 when the service has not answered.
 func Status(err error) int {
+	if ofCredentials(err) {
+		return 0
+	}
 	if answered, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answered.Response != nil {
 		return answered.HTTPStatusCode()
 	}
@@ -89,12 +108,6 @@ func ofCode(code string, err error) *Problem {
 }
 
 func ofTransport(err error) *Problem {
-	if text := err.Error(); strings.Contains(text, "get credentials:") || strings.Contains(text, "failed to refresh cached credentials") {
-		return &Problem{
-			What: "no AWS credentials were found", Err: brief(err),
-			Advice: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached",
-		}
-	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return &Problem{
 			What: fmt.Sprintf("host name %q does not resolve", dns.Name),

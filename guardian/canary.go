@@ -55,6 +55,8 @@ func writeCanary(ctx context.Context, store backend.Backend, sealer *integrity.S
 			return err
 		}
 		log.Warn("the canary was missing and is written again; the keys open what is stored")
+	} else {
+		log.Warn(fmt.Sprintf("first start: nothing of node %q is stored at %s yet", sealer.NodeID(), store))
 	}
 	sealed, err := sealer.SealStatement(integrity.Statement{Kind: integrity.KindCanary}, nil)
 	if err != nil {

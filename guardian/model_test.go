@@ -160,7 +160,7 @@ func (g gate) Get(ctx context.Context, key string) (data []byte, rev backend.Rev
 }
 
 func (g gate) Put(ctx context.Context, key string, data []byte, rev backend.Revision) (now backend.Revision, err error) {
-	swap := !rev.IsAny()
+	swap := !rev.IsAny() && !rev.IsZero()
 	if g.world.breakage.unconditional {
 		rev = backend.AnyRevision
 	}

@@ -72,6 +72,7 @@ func (n *Node) abandon(slot Slot, ours generation) {
 }
 
 // prepare puts the objects of a generation and reads `version` side by side.
+// They are created, so that a request which lands late undoes no Rekey.
 func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Share) (stored, error) {
 	checksum, err := n.sealShare(slot, ours, share)
 	if err != nil {
@@ -81,8 +82,8 @@ func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Sh
 	var errRead, errShare, errChecksum error
 	sideBySide(
 		func() { from, errRead = n.readCommit(ctx, slot) },
-		func() { _, errShare = n.store.Put(ctx, slot.shareKey(ours), share.Data, backend.AnyRevision) },
-		func() { _, errChecksum = n.store.Put(ctx, slot.checksumKey(ours), checksum, backend.AnyRevision) },
+		func() { _, errShare = n.store.Put(ctx, slot.shareKey(ours), share.Data, backend.Revision{}) },
+		func() { _, errChecksum = n.store.Put(ctx, slot.checksumKey(ours), checksum, backend.Revision{}) },
 	)
 	if errRead != nil {
 		return stored{}, errRead

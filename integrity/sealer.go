@@ -42,7 +42,7 @@ type Sealer struct {
 	source KeySource
 	log    *slog.Logger
 
-	fetching sync.Mutex // one fetch at a time; guards fetched
+	fetching chan struct{} // holds a token during a fetch; guards fetched
 	fetched  time.Time
 
 	mu   sync.RWMutex // guards what follows
@@ -55,7 +55,7 @@ type derivation struct{ keyID, label string }
 // NewSealer fetches the keyring and returns a Sealer for the node. Errors are
 // those of the KeySource.
 func NewSealer(ctx context.Context, nodeID string, source KeySource, log *slog.Logger) (*Sealer, error) {
-	s := &Sealer{nodeID: nodeID, source: source, log: log}
+	s := &Sealer{nodeID: nodeID, source: source, log: log, fetching: make(chan struct{}, 1)}
 	if err := s.Reload(ctx); err != nil {
 		return nil, err
 	}
@@ -78,10 +78,24 @@ func (s *Sealer) keyring() *Keyring {
 // the KeySource, or ErrKeyRefused for a keyring that is no rotation of it (it
 // lacks the primary key in use, or has other bytes under a known id).
 func (s *Sealer) Reload(ctx context.Context) error {
-	s.fetching.Lock()
-	defer s.fetching.Unlock()
+	if err := s.beginFetch(ctx); err != nil {
+		return err
+	}
+	defer s.endFetch()
 	return s.fetch(ctx)
 }
+
+// beginFetch waits for a fetch that goes on, as long as ctx allows.
+func (s *Sealer) beginFetch(ctx context.Context) error {
+	select {
+	case s.fetching <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: another fetch goes on: %w", ErrSourceUnavailable, ctx.Err())
+	}
+}
+
+func (s *Sealer) endFetch() { <-s.fetching }
 
 func (s *Sealer) fetch(ctx context.Context) error {
 	ring, err := s.source.Keyring(ctx)
@@ -169,8 +183,10 @@ func (s *Sealer) CheckTag(label string, tag []byte, parts ...[]byte) bool {
 }
 
 func (s *Sealer) refetch(ctx context.Context) {
-	s.fetching.Lock()
-	defer s.fetching.Unlock()
+	if s.beginFetch(ctx) != nil {
+		return
+	}
+	defer s.endFetch()
 	if time.Since(s.fetched) < refetchInterval {
 		return
 	}

@@ -29,7 +29,7 @@ type Location struct {
 }
 
 var (
-	schemes = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	schemes = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*):(//)?`)
 	buckets = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 )
 
@@ -44,7 +44,9 @@ func Parse(text string) (Location, error) {
 		return Location{}, errors.New("not a path")
 	case scheme == nil:
 		return Location{dir: text}, nil
-	case scheme[1] != KindS3:
+	case scheme[2] == "": // s3:/bucket would be kept in a directory of that name
+		return Location{}, fmt.Errorf("neither a directory nor s3://bucket/prefix: write ./%s if it is a directory", text)
+	case !strings.EqualFold(scheme[1], KindS3):
 		return Location{}, fmt.Errorf("this build cannot keep shares on %s:// yet: give a directory or s3://bucket/prefix", scheme[1])
 	}
 	return parseS3(strings.TrimPrefix(text, scheme[0]))

@@ -10,7 +10,7 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]struct{ kind, keyFile string }{
 		"./data":                 {KindDirectory, "data/integrity.key"},
 		"/var/lib/guardian":      {KindDirectory, "/var/lib/guardian/integrity.key"},
-		"s3:/no-scheme":          {KindDirectory, "s3:/no-scheme/integrity.key"},
+		"./s3:/x":                {KindDirectory, "s3:/x/integrity.key"},
 		"s3://bucket":            {KindS3, ""},
 		"s3://bucket/prefix":     {KindS3, ""},
 		"s3://my.bucket-1/a/b.c": {KindS3, ""},
@@ -24,7 +24,8 @@ func TestParse(t *testing.T) {
 		"":                              "empty",
 		"a\x00b":                        "not a path",
 		"bolt:///x.db":                  "bolt://",
-		"S3://bucket/p":                 "S3://",
+		"s3:/bucket/p":                  "neither a directory nor s3://",
+		"s3:bucket/p":                   "neither a directory nor s3://",
 		"https://bucket/p":              "https://",
 		"s3://":                         "a bucket is 3 to 63",
 		"s3:///prefix":                  "a bucket is 3 to 63",

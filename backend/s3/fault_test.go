@@ -214,7 +214,7 @@ func TestGetThroughFaults(t *testing.T) {
 		{"cut to the end", -1, lostRequest, false},
 		{"truncated to the end", -1, s3test.Fault{Truncate: true}, false},
 		{"503 to the end", -1, slowDown, false},
-		{"wrong checksum", -1, s3test.Fault{Corrupt: true}, false},
+		{"wrong checksum once", 1, s3test.Fault{Corrupt: true}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f.inject(http.MethodGet, test.times, test.fault)
@@ -229,6 +229,18 @@ func TestGetThroughFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Bytes that are damaged in the store, or on every way from it, come as they
+// are: the HMAC over them tells damage from a store that cannot be read.
+func TestDamagedBytesAreTheCallersToJudge(t *testing.T) {
+	f := newFaulty(t, s3test.Versity(t))
+	f.mustPut(t, "share", backend.Revision{})
+	f.inject(http.MethodGet, -1, s3test.Fault{Corrupt: true})
+	got, rev, err := f.Get(t.Context(), testKey)
+	if err != nil || rev.IsZero() || len(got) != len("share") || string(got) == "share" {
+		t.Errorf("Get = %q at %v, %v", got, rev, err)
 	}
 }
 

@@ -56,7 +56,10 @@ func (s *S3) pages(ctx context.Context, prefix, after string, delimiter *string)
 		input.StartAfter = s.key(after)
 	}
 	return func(yield func(backend.Entry, error) bool) {
-		paginator := s3.NewListObjectsV2Paginator(s.client, input)
+		paginator := s3.NewListObjectsV2Paginator(s.client, input, func(o *s3.ListObjectsV2PaginatorOptions) {
+			o.StopOnDuplicateToken = true
+		})
+		last := after
 		for paginator.HasMorePages() {
 			page, err := paginator.NextPage(ctx)
 			if err != nil {
@@ -64,8 +67,17 @@ func (s *S3) pages(ctx context.Context, prefix, after string, delimiter *string)
 				return
 			}
 			for _, entry := range s.entries(page) {
-				// Behind a group, servers may list the group again.
-				if entry.Key <= after || !backend.ValidKey(strings.TrimSuffix(entry.Key, "/")) {
+				// Behind a group, servers may list the group again; what goes
+				// back further would have the caller go round for ever.
+				if entry.Key <= after || entry.Key == last {
+					continue
+				}
+				if entry.Key < last {
+					yield(backend.Entry{}, fmt.Errorf("%w: it lists %q behind %q", ErrUnsafe, entry.Key, last))
+					return
+				}
+				last = entry.Key
+				if !backend.ValidKey(strings.TrimSuffix(entry.Key, "/")) {
 					continue
 				}
 				hidden, err := s.hidden(ctx, entry)

@@ -19,7 +19,8 @@ const (
 	probePrefix = ".probe-" // no valid key begins with a dot
 	probeRacers = 16
 	// probeAge is when the objects of a probe have no owner any more.
-	probeAge = time.Hour
+	probeAge    = time.Hour
+	cleanUpTime = 5 * time.Second
 )
 
 // property is one promise that the store must keep, and how to see it kept.
@@ -41,11 +42,24 @@ var properties = []property{
 // which it removes.
 func (s *S3) probe(ctx context.Context) (err error) {
 	p := &prober{S3: s, name: probePrefix + newWriteID()}
-	defer func() { err = errors.Join(err, p.cleanUp(ctx)) }()
+	err = p.proveAll(ctx)
+	if p.first.IsZero() { // nothing was put
+		return err
+	}
+	// A boot that is told to stop cleans up all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	if errCleanUp := p.cleanUp(ctx); err == nil {
+		err = errCleanUp
+	}
+	return err
+}
+
+func (p *prober) proveAll(ctx context.Context) error {
 	for _, property := range properties {
 		kept, err := property.kept(p, ctx)
 		if err != nil {
-			return fmt.Errorf("probing the store: %w", s.explain("putting", err))
+			return fmt.Errorf("probing the store: %w", p.explain("putting", err))
 		}
 		if !kept {
 			return fmt.Errorf("%w: it does not keep this promise: %s", ErrUnsafe, property.promise)

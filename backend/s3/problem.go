@@ -18,8 +18,7 @@ func (s *S3) failed(doing, key string, err error) error {
 // the contract pass through.
 func (s *S3) explain(doing string, err error) error {
 	for _, known := range []error{
-		backend.ErrNotFound, backend.ErrConflict, backend.ErrTooLarge, backend.ErrInvalidKey,
-		context.Canceled, context.DeadlineExceeded,
+		backend.ErrNotFound, backend.ErrConflict, backend.ErrTooLarge, backend.ErrInvalidKey, context.Canceled,
 	} {
 		if errors.Is(err, known) {
 			return err
@@ -30,6 +29,9 @@ func (s *S3) explain(doing string, err error) error {
 	}
 	if problem := awsconfig.Explain(err); problem != nil {
 		return problem
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &awsconfig.Problem{What: "the store does not answer in time", Err: err, Advice: "check the store and the network between"}
 	}
 	return err
 }

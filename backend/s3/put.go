@@ -64,8 +64,8 @@ func (s *S3) write(ctx context.Context, key string, o object, rev backend.Revisi
 	if err == nil {
 		return revisionOf(out.ETag)
 	}
-	lost := !rev.IsAny() && isLostRace(err)
-	if !lost && !attempts.inDoubt() {
+	lost, doubt := !rev.IsAny() && isLostRace(err), attempts.inDoubt()
+	if !lost && !doubt {
 		return backend.Revision{}, err
 	}
 	there, errHead := s.head(ctx, key)
@@ -76,7 +76,7 @@ func (s *S3) write(ctx context.Context, key string, o object, rev backend.Revisi
 		return there.rev, nil
 	case !lost:
 		return backend.Revision{}, err
-	case attempts.inDoubt():
+	case doubt:
 		return backend.Revision{}, errUnknownOutcome
 	case rev.IsZero() && there.marker:
 		return s.write(ctx, key, o, there.rev)

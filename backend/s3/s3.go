@@ -28,6 +28,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/vault-guardian/guardian/awsconfig"
 	"github.com/vault-guardian/guardian/backend"
@@ -96,14 +97,25 @@ func (s *S3) Get(ctx context.Context, key string) ([]byte, backend.Revision, err
 		return nil, backend.Revision{}, fmt.Errorf("getting %q: %w", key, err)
 	}
 	data, rev, err := s.get(ctx, key)
+	if errors.Is(err, errChecksum) { // on the way?
+		data, rev, err = s.get(ctx, key)
+	}
+	if errors.Is(err, errChecksum) { // in the store: as it is, for the caller to judge
+		data, rev, err = s.get(ctx, key, func(o *s3.Options) {
+			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		})
+	}
 	if err != nil {
 		return nil, backend.Revision{}, s.failed("getting", key, err)
 	}
 	return data, rev, nil
 }
 
-func (s *S3) get(ctx context.Context, key string) ([]byte, backend.Revision, error) {
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: s.key(key)})
+// errChecksum reports bytes that do not fit the checksum which the store keeps.
+var errChecksum = errors.New("checksum mismatch")
+
+func (s *S3) get(ctx context.Context, key string, options ...func(*s3.Options)) ([]byte, backend.Revision, error) {
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: s.key(key)}, options...)
 	if awsconfig.Code(err) == codeNoSuchKey {
 		return nil, backend.Revision{}, backend.ErrNotFound
 	}
@@ -118,8 +130,8 @@ func (s *S3) get(ctx context.Context, key string) ([]byte, backend.Revision, err
 		return nil, backend.Revision{}, backend.ErrTooLarge
 	}
 	data, err := io.ReadAll(io.LimitReader(out.Body, backend.MaxObjectSize+1))
-	if err != nil {
-		return nil, backend.Revision{}, err
+	if err != nil { // the answer itself is in memory by now
+		return nil, backend.Revision{}, fmt.Errorf("%w: %w", errChecksum, err)
 	}
 	if len(data) > backend.MaxObjectSize {
 		return nil, backend.Revision{}, backend.ErrTooLarge
@@ -209,7 +221,7 @@ func (f found) absent() bool { return f.rev.IsZero() || f.marker }
 
 func (s *S3) head(ctx context.Context, key string) (found, error) {
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: s.key(key)})
-	if awsconfig.Status(err) == http.StatusNotFound { // a HEAD has no error code
+	if _, absent := errors.AsType[*types.NotFound](err); absent && awsconfig.Status(err) == http.StatusNotFound {
 		return found{}, nil
 	}
 	if err != nil {

@@ -49,7 +49,7 @@ func load(f flags, given func(flag string) bool, environ []string) (*Config, err
 // dotenv file says to it.
 func exportAWS(vars map[string]string) error {
 	for name, value := range vars {
-		if _, set := os.LookupEnv(name); set || !strings.HasPrefix(name, "AWS_") {
+		if os.Getenv(name) != "" || !strings.HasPrefix(name, "AWS_") {
 			continue
 		}
 		if err := os.Setenv(name, value); err != nil {

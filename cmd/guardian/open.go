@@ -19,7 +19,7 @@ import (
 	"github.com/vault-guardian/guardian/integrity"
 )
 
-// openTimeout bounds each step of the boot that talks to the storage.
+// openTimeout bounds what the boot does with storage and keys.
 const openTimeout = 30 * time.Second
 
 // opened is a node and what it stands on.
@@ -111,10 +111,12 @@ func (o *opened) keySource(ctx context.Context, cfg *Config, log *slog.Logger) (
 		return integrity.InlineSource{Text: cfg.IntegrityKey}, nil
 	}
 	path := cmp.Or(cfg.IntegrityKeyFile, cfg.location.KeyFile())
-	if !cfg.onS3() {
-		if err := o.createKeyFile(ctx, path); err != nil {
-			return nil, err
+	if cfg.onS3() {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, &exitError{exitKey, fmt.Errorf("key file %s is not there", path), "correct GUARDIAN_INTEGRITY_KEY_FILE; for a new node make one: openssl rand -base64 32"}
 		}
+	} else if err := o.createKeyFile(ctx, path); err != nil {
+		return nil, err
 	}
 	warnIfReadable(path, log)
 	return integrity.FileSource{Path: path}, nil

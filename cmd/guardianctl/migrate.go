@@ -140,7 +140,7 @@ func (m *migration) openDestination(ctx context.Context, keys integrity.KeySourc
 	if m.dryRun && !m.destination.Exists() {
 		return nil
 	}
-	store, err := m.openAny(ctx, m.destination)
+	store, err := m.openAny(ctx, m.destination, m.dryRun)
 	if err != nil {
 		return err
 	}

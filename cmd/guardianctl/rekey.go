@@ -146,7 +146,7 @@ func (f *rekeyFlags) print(cmd *cobra.Command, r *rekeyResult) error {
 	switch {
 	case r.Canary == canaryLeft: // the error says why
 	case r.Resealed == 0:
-		fmt.Fprintf(out, "nothing is left under another key than %q: it alone is needed\n", r.KeyID)
+		fmt.Fprintf(out, "nothing is left under another key than %q: it alone is needed, if every replica seals under it\n", r.KeyID)
 	default:
 		fmt.Fprintln(out, "run it again: when it re-seals 0 objects, the old key can be taken out")
 	}

@@ -76,7 +76,7 @@ func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *g
 func parseLocation(flag, text string) (location.Location, error) {
 	at, err := location.Parse(text)
 	if err != nil {
-		return at, usageError("pass for example "+flag+" ./data or "+flag+" s3://bucket/prefix", "%s %q: %w", flag, text, err)
+		return at, usageError("pass for example "+flag+" ./data or "+flag+" s3://bucket/prefix", "%s: %w", flag, err)
 	}
 	return at, nil
 }
@@ -118,7 +118,7 @@ func (f *nodeFlags) openStorage(ctx context.Context, flag string, at location.Lo
 	if !at.Exists() {
 		return nil, notAStorage(flag, at)
 	}
-	store, err := f.openAny(ctx, at)
+	store, err := f.openAny(ctx, at, withoutProbe)
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +134,12 @@ func (f *nodeFlags) openStorage(ctx context.Context, flag string, at location.Lo
 	return nil, errors.Join(err, store.Close())
 }
 
-// openAny opens what may hold nothing yet. A bucket is not probed: its
-// guardian does that at every start.
-func (f *nodeFlags) openAny(ctx context.Context, at location.Location) (backend.Backend, error) {
-	store, err := at.Open(ctx, location.Options{NodeID: f.nodeID, SkipProbe: true})
+// withoutProbe: the guardian of a bucket proves it at every start.
+const withoutProbe = true
+
+// openAny opens what may hold nothing yet.
+func (f *nodeFlags) openAny(ctx context.Context, at location.Location, skipProbe bool) (backend.Backend, error) {
+	store, err := at.Open(ctx, location.Options{NodeID: f.nodeID, SkipProbe: skipProbe})
 	if err != nil {
 		return nil, failure(storageError(fmt.Errorf("opening storage: %w", err)), "run as the user that the guardian runs as")
 	}
