@@ -27,18 +27,19 @@ func bare(t *testing.T) {
 }
 
 func TestConfigurationProblems(t *testing.T) {
-	for variable, what := range map[string]string{
-		"AWS_ALLOW_HTTP=perhaps":                     "AWS_ALLOW_HTTP is not a boolean",
-		"AWS_ENDPOINT_URL=localhost:9000":            "AWS_ENDPOINT_URL is not http",
-		"AWS_ENDPOINT_URL_S3=ftp://host":             "AWS_ENDPOINT_URL_S3 is not http",
-		"AWS_ENDPOINT_URL_S3=http://":                "AWS_ENDPOINT_URL_S3 is not http",
-		"AWS_ENDPOINT_URL_S3=http://key:secret@host": "AWS_ENDPOINT_URL_S3 is not http",
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER=//host":    "AWS_ENDPOINT_URL_SECRETS_MANAGER is not http",
-		"AWS_REGION=":                          "no AWS region",
-		"AWS_REGION=us east":                   "AWS_REGION is no region",
-		"AWS_PROFILE=nobody":                   "cannot be read",
-		"AWS_CA_BUNDLE=/dev/null/no-such-file": "cannot be read",
+	for _, c := range [][2]string{
+		{"AWS_ALLOW_HTTP=perhaps", "AWS_ALLOW_HTTP is not a boolean"},
+		{"AWS_ENDPOINT_URL=localhost:9000", "AWS_ENDPOINT_URL is not http"},
+		{"AWS_ENDPOINT_URL_S3=ftp://host", "AWS_ENDPOINT_URL_S3 is not http"},
+		{"AWS_ENDPOINT_URL_S3=http://", "AWS_ENDPOINT_URL_S3 is not http"},
+		{"AWS_ENDPOINT_URL_S3=http://key:secret@host", "AWS_ENDPOINT_URL_S3 is not http"},
+		{"AWS_ENDPOINT_URL_SECRETS_MANAGER=//host", "AWS_ENDPOINT_URL_SECRETS_MANAGER is not http"},
+		{"AWS_REGION=", "no AWS region"},
+		{"AWS_REGION=us east", "AWS_REGION is no region"},
+		{"AWS_PROFILE=nobody", "cannot be read"},
+		{"AWS_CA_BUNDLE=/dev/null/no-such-file", "cannot be read"},
 	} {
+		variable, what := c[0], c[1]
 		t.Run(variable, func(t *testing.T) {
 			bare(t)
 			name, value, _ := strings.Cut(variable, "=")
