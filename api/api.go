@@ -25,8 +25,28 @@ const (
 	RouteGuardians = "/v1/vault/guardians"
 	RoutePush      = "/v1/vault/push"
 	RoutePull      = "/v1/vault/pull"
+	RouteHistory   = "/v1/vault/history"
 	RouteDelete    = "/v1/vault/delete"
+	RouteChallenge = "/v1/vault/auth/challenge"
+	RouteSession   = "/v1/vault/auth/session"
 	RouteOpenAPI   = "/openapi.yaml"
+
+	RouteV2Challenge = "/v2/vault/auth/challenge"
+	RouteV2Session   = "/v2/vault/auth/session"
+	RouteSecrets     = "/v2/vault/secrets" //nolint:gosec // a path
+	// RouteSecret and RouteVersions have the name of the secret in them.
+	RouteSecret   = "/v2/vault/secrets/:name" //nolint:gosec // a path
+	RouteVersions = "/v2/vault/secrets/:name/versions"
+)
+
+// Headers of a call. V1 carries proofs in the body, V2 in headers.
+const (
+	HeaderSession   = "X-Session-Token" // <identity>:<expiry_ns>:<tag>
+	HeaderPubkey    = "X-Vault-Pubkey"
+	HeaderSignature = "X-Vault-Signature"
+	HeaderTimestamp = "X-Vault-Timestamp" // seconds since 1970
+	HeaderProof     = "X-Vault-Proof"     // 1 (as without it) or 2
+	HeaderAudience  = "X-Vault-Audience"  // host:port as dialled, with proof 2
 )
 
 // Limits of requests, in bytes unless said otherwise.
@@ -45,6 +65,20 @@ const (
 	MaxThreshold = 255
 )
 
+// Proof shows that the owner of the identity allows a call: an Ed25519
+// signature as package auth describes it. All fields are "" or 0 without one.
+type Proof struct {
+	// Pubkey and Signature are in hex.
+	Pubkey    string `json:"pubkey,omitempty"`
+	Signature string `json:"signature,omitempty"`
+	// Proof is 2 for a proof that names guardian and content, else 0 or 1.
+	Proof int `json:"proof,omitempty"`
+	// Audience is host:port as the client dialled it; with proof 2.
+	Audience string `json:"audience,omitempty"`
+	// Timestamp is in seconds since 1970; signed of all but a push.
+	Timestamp int64 `json:"timestamp,omitempty"`
+}
+
 // PushRequest stores one share. Version is a pointer because an absent
 // version is an error and 0 is a legal first version.
 type PushRequest struct {
@@ -58,6 +92,7 @@ type PushRequest struct {
 	Split string `json:"split,omitempty"`
 	// Manifest is base64 of at most MaxManifestSize bytes, or "".
 	Manifest string `json:"manifest,omitempty"`
+	Proof
 }
 
 // PushResponse acknowledges a push: durable, and never to be overwritten by
@@ -71,6 +106,28 @@ type PushResponse struct {
 type PullRequest struct {
 	Identity string  `json:"identity"`
 	Version  *uint64 `json:"version,omitempty"`
+	Proof
+}
+
+// HistoryRequest asks for the versions that are retained.
+type HistoryRequest struct {
+	Identity string `json:"identity"`
+	Proof
+}
+
+// HistoryResponse lists versions, newest first; of what was deleted the one
+// version that may not be written again.
+type HistoryResponse struct {
+	Versions []VersionInfo `json:"versions"`
+}
+
+// VersionInfo is one version in a HistoryResponse.
+type VersionInfo struct {
+	Version   uint64 `json:"version"`
+	Epoch     uint64 `json:"epoch"`
+	Size      int    `json:"size"`
+	CreatedNS int64  `json:"created_ns"`
+	Deleted   bool   `json:"deleted"`
 }
 
 // PullResponse is one share as it was pushed.
@@ -87,6 +144,7 @@ type PullResponse struct {
 type DeleteRequest struct {
 	Identity string  `json:"identity"`
 	Version  *uint64 `json:"version"`
+	Proof
 }
 
 // DeleteResponse acknowledges a delete: pushes at or below Version are
@@ -94,6 +152,84 @@ type DeleteRequest struct {
 type DeleteResponse struct {
 	Status  string `json:"status"` // "deleted"
 	Version uint64 `json:"version"`
+}
+
+// ChallengeRequest begins a session.
+type ChallengeRequest struct {
+	Identity string `json:"identity"`
+}
+
+// ChallengeResponse is to be sent back, with the identity, within a minute.
+type ChallengeResponse struct {
+	Nonce     string `json:"nonce"` // 64 hex digits
+	CreatedNS int64  `json:"created_ns"`
+	Tag       string `json:"tag"` // 64 hex digits
+}
+
+// SessionRequest sends a challenge back.
+type SessionRequest struct {
+	Identity  string `json:"identity"`
+	Nonce     string `json:"nonce"`
+	CreatedNS int64  `json:"created_ns"`
+	Tag       string `json:"tag"`
+}
+
+// SessionResponse makes the session token: its three fields with colons
+// between, for HeaderSession.
+type SessionResponse struct {
+	Identity string `json:"identity"`
+	ExpiryNS int64  `json:"expiry_ns"`
+	Tag      string `json:"tag"` // 64 hex digits
+}
+
+// PutSecretRequest stores a named secret's share; the fields are those of a
+// PushRequest.
+type PutSecretRequest struct {
+	Share     string  `json:"share"`
+	Version   *uint64 `json:"version"`
+	Threshold int     `json:"threshold,omitempty"`
+	Split     string  `json:"split,omitempty"`
+	Manifest  string  `json:"manifest,omitempty"`
+}
+
+// PutSecretResponse acknowledges as PushResponse does.
+type PutSecretResponse struct {
+	Status  string `json:"status"` // "stored"
+	Name    string `json:"name"`
+	Version uint64 `json:"version"`
+}
+
+// SecretResponse is one named secret's share as it was put.
+type SecretResponse struct {
+	Share     string `json:"share"`
+	Name      string `json:"name"`
+	Version   uint64 `json:"version"`
+	Threshold int    `json:"threshold"`
+	Split     string `json:"split,omitempty"`
+	Epoch     uint64 `json:"epoch"`
+	Manifest  string `json:"manifest,omitempty"`
+	CreatedNS int64  `json:"created_ns"`
+	UpdatedNS int64  `json:"updated_ns"`
+}
+
+// DeleteSecretResponse acknowledges as DeleteResponse does.
+type DeleteSecretResponse struct {
+	Status string `json:"status"` // "deleted"
+	Name   string `json:"name"`
+}
+
+// SecretInfo is one line of a SecretsResponse.
+type SecretInfo struct {
+	Name      string `json:"name"`
+	Version   uint64 `json:"version"`
+	Size      int    `json:"size"`
+	CreatedNS int64  `json:"created_ns"`
+	UpdatedNS int64  `json:"updated_ns"`
+}
+
+// SecretsResponse lists the named secrets of an identity, in order of name.
+type SecretsResponse struct {
+	Secrets []SecretInfo `json:"secrets"`
 }
 
 // HealthResponse is the answer of RouteV1Health, always with HTTP 200.

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"time"
 )
 
 // The errors of the protocol. A guardian's layers return them (wrapped), the
@@ -18,6 +19,11 @@ var (
 	ErrInvalidSplit         = errors.New("invalid split")
 	ErrInvalidManifest      = errors.New("invalid manifest")
 	ErrVersionConflict      = errors.New("version must be greater than current stored version")
+	ErrInvalidName          = errors.New("invalid secret name")
+	ErrQuotaExceeded        = errors.New("quota exceeded")
+	ErrOwnershipRequired    = errors.New("ownership proof required")
+	ErrOwnershipInvalid     = errors.New("invalid ownership signature")
+	ErrRateLimited          = errors.New("rate limit exceeded")
 	ErrTokenRequired        = errors.New("missing bearer token")
 	ErrTokenInvalid         = errors.New("invalid bearer token")
 	ErrNotFound             = errors.New("share not found")
@@ -51,14 +57,19 @@ var ErrorTable = []ErrorRow{
 	{ErrInvalidThreshold, "invalid_threshold", http.StatusBadRequest},
 	{ErrInvalidSplit, "invalid_split", http.StatusBadRequest},
 	{ErrInvalidManifest, "invalid_manifest", http.StatusBadRequest},
+	{ErrInvalidName, "invalid_name", http.StatusBadRequest},
 	{ErrVersionConflict, "version_conflict", http.StatusBadRequest},
+	{ErrQuotaExceeded, "quota_exceeded", http.StatusBadRequest},
 	{ErrTokenRequired, "token_required", http.StatusUnauthorized},
 	{ErrTokenInvalid, "token_invalid", http.StatusUnauthorized},
+	{ErrOwnershipRequired, "ownership_required", http.StatusUnauthorized},
+	{ErrOwnershipInvalid, "ownership_invalid", http.StatusUnauthorized},
 	{ErrNotFound, "not_found", http.StatusNotFound},
 	{ErrNoRoute, "no_route", http.StatusNotFound},
 	{ErrMethodNotAllowed, "method_not_allowed", http.StatusMethodNotAllowed},
 	{ErrBodyTooLarge, "body_too_large", http.StatusRequestEntityTooLarge},
 	{ErrUnsupportedMediaType, "unsupported_media_type", http.StatusUnsupportedMediaType},
+	{ErrRateLimited, "rate_limited", http.StatusTooManyRequests},
 	{ErrIntegrityFailed, "integrity_failed", http.StatusInternalServerError},
 	{ErrStorageUnavailable, "storage_unavailable", http.StatusServiceUnavailable},
 	{ErrOverloaded, "overloaded", http.StatusServiceUnavailable},
@@ -99,6 +110,25 @@ func (e *FieldError) Error() string { return e.Text }
 
 // Unwrap returns the sentinel.
 func (e *FieldError) Unwrap() error { return e.Sentinel }
+
+// Errors that share a code with another but say something else.
+var (
+	ErrSessionRequired = &FieldError{ErrTokenRequired, "session token required"}
+	ErrSessionInvalid  = &FieldError{ErrTokenInvalid, "invalid session token"}
+	ErrSecretNotFound  = &FieldError{ErrNotFound, "secret not found"}
+)
+
+// RateLimitedError refuses a call that comes too soon. It is ErrRateLimited to
+// errors.Is.
+type RateLimitedError struct {
+	// RetryAfter is when one more call would be taken.
+	RetryAfter time.Duration
+}
+
+func (e *RateLimitedError) Error() string { return ErrRateLimited.Error() }
+
+// Is makes the error an ErrRateLimited.
+func (e *RateLimitedError) Is(target error) bool { return target == ErrRateLimited }
 
 // VersionConflictError refuses a push or a delete because of the version that
 // is stored. It is ErrVersionConflict to errors.Is.

@@ -77,13 +77,9 @@ const canarySample = 16
 
 func opensSomething(ctx context.Context, store backend.Backend, sealer *integrity.Sealer) error {
 	tried := 0
-	for entry, err := range store.ListSegments(ctx, prefixShares, "") {
+	for slot, err := range slotsOf(ctx, store) {
 		if err != nil {
-			return unavailable("listing shares", err)
-		}
-		slot, ok := slotOfGroup(entry.Key)
-		if !ok {
-			continue
+			return err
 		}
 		data, _, err := store.Get(ctx, slot.commitKey())
 		if err == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func (n *Node) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
 	changes := n.census.changes.Load()
 	inARow := 0
-	for slot, err := range n.slots(ctx) {
+	for slot, err := range slotsOf(ctx, n.store) {
 		if err != nil {
 			return report, err
 		}
@@ -81,21 +80,6 @@ func (n *Node) sweepSlot(ctx context.Context, slot Slot, report *SweepReport) er
 		}
 	}
 	return nil
-}
-
-// slots walks the slots that the storage holds anything for, in order.
-func (n *Node) slots(ctx context.Context) iter.Seq2[Slot, error] {
-	return func(yield func(Slot, error) bool) {
-		for entry, err := range n.store.ListSegments(ctx, prefixShares, "") {
-			if err != nil {
-				yield(Slot{}, unavailable("listing shares", err))
-				return
-			}
-			if slot, ok := slotOfGroup(entry.Key); ok && !yield(slot, nil) {
-				return
-			}
-		}
-	}
 }
 
 // dropReplaced removes what a commit has put an end to: the generations at or
@@ -177,7 +161,7 @@ const maxNamed = 10
 func (n *Node) VerifyAll(ctx context.Context) error {
 	var damaged []string
 	count := 0
-	for slot, err := range n.slots(ctx) {
+	for slot, err := range slotsOf(ctx, n.store) {
 		if err == nil {
 			err = n.verifySlot(ctx, slot)
 		}
@@ -205,7 +189,7 @@ func (n *Node) verifySlot(ctx context.Context, slot Slot) error {
 	}
 	for _, g := range from.commit.named() {
 		version := g.version
-		if _, _, err := n.read(ctx, slot, &version); err != nil && !errors.Is(err, api.ErrNotFound) {
+		if _, _, err := n.read(ctx, slot, &version, operator); err != nil && !errors.Is(err, api.ErrNotFound) {
 			return err
 		}
 	}

@@ -16,22 +16,31 @@ import (
 // more. Its text form:
 //
 //	7                       the current version
-//	7-9f3c0d2ab1e4          its generation, or: deleted owned=1 proof=2 manifest=1
+//	7-9f3c0d2ab1e4          its generation, or: deleted
 //	6-02ab77c1d3ee          earlier generations still retained, newest first
 //	hmac k1 5e8f...         key id and HMAC over the lines above
+//
+// What is known of the owner follows on the second line, as in
+// `7-9f3c0d2ab1e4 owned=1 proof=2 manifest=1`; nothing while nothing is known
+// of a live one.
 type commit struct {
 	current uint64
 	// live and older are the generations named; live is nil after a delete.
-	live  *generation
-	older []generation
-	// tombstone is what a delete keeps so as to go on refusing.
-	tombstone tombstone
+	live     *generation
+	older    []generation
+	standing standing
 }
 
-type tombstone struct {
-	owned    bool
-	proof    int
-	manifest bool
+// standing is what a slot has seen of its owner, and never forgets, so as to
+// go on refusing what proves less.
+type standing struct {
+	owned    bool // a proof of ownership
+	proof    int  // the highest version of one
+	manifest bool // a manifest
+}
+
+func (s standing) String() string {
+	return fmt.Sprintf("owned=%d proof=%d manifest=%d", bit(s.owned), s.proof, bit(s.manifest))
 }
 
 const (
@@ -65,10 +74,15 @@ func (c *commit) find(version uint64) (generation, bool) {
 func (c *commit) lines() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", c.current)
-	if c.live == nil {
-		fmt.Fprintf(&b, "deleted owned=%d proof=%d manifest=%d\n", bit(c.tombstone.owned), c.tombstone.proof, bit(c.tombstone.manifest))
+	switch {
+	case c.live == nil:
+		fmt.Fprintln(&b, "deleted", c.standing)
+	case c.standing != standing{}:
+		fmt.Fprintln(&b, c.live, c.standing)
+	default:
+		fmt.Fprintln(&b, c.live)
 	}
-	for _, g := range c.named() {
+	for _, g := range c.older {
 		fmt.Fprintln(&b, g)
 	}
 	return b.String()
@@ -104,10 +118,9 @@ func openCommit(ctx context.Context, sealer *integrity.Sealer, slot Slot, data [
 	return parseCommit(text[:at])
 }
 
-// commitParts is what the HMAC covers; the empty string is the name that a
-// share kept under an identity alone has.
+// commitParts is what the HMAC covers.
 func commitParts(sealer *integrity.Sealer, slot Slot, lines string) [][]byte {
-	return [][]byte{[]byte(sealer.NodeID()), []byte(slot.Identity), []byte(""), []byte(lines)}
+	return [][]byte{[]byte(sealer.NodeID()), []byte(slot.Identity), []byte(slot.Name), []byte(lines)}
 }
 
 // parseCommit reads the lines above the HMAC.
@@ -121,10 +134,13 @@ func parseCommit(text string) (*commit, error) {
 		return nil, errCommitSyntax
 	}
 	c := &commit{current: current}
-	if flags, deleted := strings.CutPrefix(lines[1], "deleted "); deleted {
-		c.tombstone, err = parseTombstone(flags)
-	} else {
-		err = c.parseGenerations(lines[1:])
+	var known string
+	lines[1], known, _ = strings.Cut(lines[1], " ")
+	if known != "" {
+		c.standing, err = parseStanding(known)
+	}
+	if lines[1] != "deleted" {
+		err = errors.Join(err, c.parseGenerations(lines[1:]))
 	}
 	// Only what this code would have written is taken.
 	if err != nil || c.lines() != text {
@@ -150,10 +166,13 @@ func (c *commit) parseGenerations(lines []string) error {
 	return nil
 }
 
-func parseTombstone(flags string) (tombstone, error) {
+func parseStanding(text string) (standing, error) {
 	var owned, manifest, proof int
-	_, err := fmt.Sscanf(flags, "owned=%d proof=%d manifest=%d", &owned, &proof, &manifest)
-	return tombstone{owned: owned == 1, proof: proof, manifest: manifest == 1}, err
+	_, err := fmt.Sscanf(text, "owned=%d proof=%d manifest=%d", &owned, &proof, &manifest)
+	if proof < 0 {
+		return standing{}, errCommitSyntax
+	}
+	return standing{owned: owned == 1, proof: proof, manifest: manifest == 1}, err
 }
 
 func bit(b bool) int {

@@ -6,6 +6,7 @@ import "time"
 // without any I/O. They are values so that the model test can take out one
 // rule at a time and see that it was needed.
 type rules struct {
+	admit     func(mode Ownership, known standing, by Caller) error
 	push      func(stored *commit, ours generation, retain int) (*commit, bool)
 	remove    func(stored *commit, version uint64) decision
 	resolve   func(stored *commit, unchanged bool, ours generation) outcome
@@ -15,6 +16,7 @@ type rules struct {
 }
 
 var pageRules = rules{
+	admit:     admit,
 	push:      decidePush,
 	remove:    decideDelete,
 	resolve:   resolvePush,

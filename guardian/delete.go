@@ -7,20 +7,27 @@ import (
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
-	"github.com/vault-guardian/guardian/integrity"
 )
 
 // Delete leaves a tombstone at the version, which must be the current one;
-// pushes at or below it are refused for good. Errors: api.ErrNotFound (absent
-// or already deleted), *api.VersionConflictError, api.ErrIntegrityFailed,
-// api.ErrKeyUnavailable, and api.ErrStorageUnavailable, after which the delete
-// may or may not have happened.
-func (n *Node) Delete(ctx context.Context, slot Slot, version uint64) error {
+// pushes at or below it are refused for good. The share itself need not be
+// sound. Errors: api.ErrOwnershipRequired, api.ErrOwnershipInvalid,
+// api.ErrNotFound (absent or already deleted), *api.VersionConflictError,
+// api.ErrIntegrityFailed, api.ErrKeyUnavailable, and
+// api.ErrStorageUnavailable, after which the delete may or may not have
+// happened.
+func (n *Node) Delete(ctx context.Context, slot Slot, version uint64, by Caller) error {
 	doubt := false
 	var lost error
 	for range maxDecisions {
 		from, err := n.readCommit(ctx, slot)
 		if err != nil {
+			return err
+		}
+		if err := n.rules.admit(n.cfg.Ownership, from.standing(), by); err != nil {
+			if doubt { // ours may have been there before what asks for more now
+				return unavailable("deleting", err)
+			}
 			return err
 		}
 		switch n.rules.remove(from.commit, version) {
@@ -33,14 +40,7 @@ func (n *Node) Delete(ctx context.Context, slot Slot, version uint64) error {
 			return &api.VersionConflictError{Current: from.commit.current}
 		case decidedGo:
 		}
-		_, st, err := n.load(ctx, slot, *from.commit.live)
-		if err != nil {
-			if err = n.stillFaulty(ctx, slot, from, err); err != nil {
-				return err
-			}
-			continue
-		}
-		next := buried(from.commit, st)
+		next := &commit{current: from.commit.current, standing: from.commit.standing.after(by, Share{})}
 		lost = n.swap(ctx, slot, from.rev, next)
 		if lost == nil {
 			n.deleted(slot, next)
@@ -51,11 +51,26 @@ func (n *Node) Delete(ctx context.Context, slot Slot, version uint64) error {
 	return unavailable("deleting", fmt.Errorf("giving up after %d attempts: %w", maxDecisions, lost))
 }
 
-// buried is the tombstone over what is stored.
-func buried(c *commit, st integrity.Statement) *commit {
-	return &commit{current: c.current, tombstone: tombstone{
-		owned: st.Owned, proof: st.Proof, manifest: len(st.Manifest) > 0,
-	}}
+// DeleteCurrent is Delete of whatever version is the current one, and returns
+// which that was.
+func (n *Node) DeleteCurrent(ctx context.Context, slot Slot, by Caller) (version uint64, err error) {
+	for range maxDecisions {
+		from, err := n.readCommit(ctx, slot)
+		if err == nil {
+			err = n.rules.admit(n.cfg.Ownership, from.standing(), by)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if from.commit == nil {
+			return 0, api.ErrNotFound
+		}
+		err = n.Delete(ctx, slot, from.commit.current, by)
+		if !errors.Is(err, api.ErrVersionConflict) { // else it was replaced meanwhile
+			return from.commit.current, err
+		}
+	}
+	return 0, unavailable("deleting", errors.New("it changes too fast"))
 }
 
 // alreadyDeleted answers for a slot that holds nothing live. A tombstone at
@@ -73,19 +88,6 @@ func (n *Node) alreadyDeleted(ctx context.Context, slot Slot, from stored, versi
 		return nil
 	}
 	return api.ErrNotFound
-}
-
-// stillFaulty returns nil when `version` has changed since from was read, so
-// that the caller decides anew, and otherwise what is wrong with the data.
-func (n *Node) stillFaulty(ctx context.Context, slot Slot, from stored, cause error) error {
-	now, err := n.readCommit(ctx, slot)
-	if err != nil {
-		return err
-	}
-	if n.rules.mayReread(now.rev != from.rev) {
-		return nil
-	}
-	return n.faulty(ctx, slot, *from.commit.live, cause)
 }
 
 func (n *Node) deleted(slot Slot, now *commit) {

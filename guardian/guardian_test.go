@@ -16,7 +16,7 @@ import (
 	"github.com/vault-guardian/guardian/integrity"
 )
 
-func slotOf(digits string) Slot { return Slot{strings.Repeat(digits, 32)} }
+func slotOf(digits string) Slot { return Slot{Identity: strings.Repeat(digits, 32)} }
 
 func openNode(t *testing.T, store backend.Backend) *Node {
 	t.Helper()
@@ -30,14 +30,14 @@ func openNode(t *testing.T, store backend.Backend) *Node {
 
 func mustPush(t *testing.T, n *Node, slot Slot, version uint64, text string) {
 	t.Helper()
-	if err := n.Push(t.Context(), slot, Share{Data: []byte(text), Version: version}); err != nil {
+	if err := n.Push(t.Context(), slot, Share{Data: []byte(text), Version: version}, Caller{}); err != nil {
 		t.Fatalf("push of version %d: %v", version, err)
 	}
 }
 
 func wantPull(t *testing.T, n *Node, slot Slot, version uint64, text string) {
 	t.Helper()
-	got, err := n.Pull(t.Context(), slot, nil)
+	got, err := n.Pull(t.Context(), slot, nil, Caller{})
 	if err != nil || got.Version != version || string(got.Data) != text {
 		t.Fatalf("pull: version %d %q, %v; want version %d %q", got.Version, got.Data, err, version, text)
 	}
@@ -100,7 +100,7 @@ func TestCommitText(t *testing.T) {
 	for _, c := range []*commit{
 		{current: 7, live: &live},
 		{current: 7, live: &live, older: []generation{{6, "02ab77c1d3ee"}, {2, "000000000000"}}},
-		{current: math.MaxUint64, tombstone: tombstone{owned: true, proof: 2, manifest: true}},
+		{current: math.MaxUint64, standing: standing{owned: true, proof: 2, manifest: true}},
 		{current: 0},
 	} {
 		data, err := sealCommit(sealer, slot, c)
@@ -108,7 +108,7 @@ func TestCommitText(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := openCommit(t.Context(), sealer, slot, data)
-		if err != nil || got.lines() != c.lines() || got.tombstone != c.tombstone {
+		if err != nil || got.lines() != c.lines() || got.standing != c.standing {
 			t.Errorf("%q came back as %+v, %v", data, got, err)
 		}
 		if _, err := openCommit(t.Context(), sealer, slotOf("cd"), data); !errors.Is(err, integrity.ErrMismatch) {
@@ -140,37 +140,37 @@ func FuzzParseCommit(f *testing.F) {
 func TestPushPullDelete(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())
 	slot := slotOf("ab")
-	if _, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrNotFound) {
+	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("pull of nothing: %v", err)
 	}
 	mustPush(t, n, slot, 1, "one")
 	mustPush(t, n, slot, 5, "five")
 	wantPull(t, n, slot, 5, "five")
 	one, three := uint64(1), uint64(3)
-	if got, err := n.Pull(t.Context(), slot, &one); err != nil || string(got.Data) != "one" {
+	if got, err := n.Pull(t.Context(), slot, &one, Caller{}); err != nil || string(got.Data) != "one" {
 		t.Fatalf("retained version: %q, %v", got.Data, err)
 	}
-	if _, err := n.Pull(t.Context(), slot, &three); !errors.Is(err, api.ErrNotFound) {
+	if _, err := n.Pull(t.Context(), slot, &three, Caller{}); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("version never stored: %v", err)
 	}
 	if count, _ := n.ShareCount(); count != 1 {
 		t.Errorf("count %d after two versions of one share", count)
 	}
-	if err := n.Delete(t.Context(), slot, 1); !errors.Is(err, api.ErrVersionConflict) {
+	if err := n.Delete(t.Context(), slot, 1, Caller{}); !errors.Is(err, api.ErrVersionConflict) {
 		t.Fatalf("delete of an older version: %v", err)
 	}
-	if err := n.Delete(t.Context(), slot, 5); err != nil {
+	if err := n.Delete(t.Context(), slot, 5, Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Delete(t.Context(), slot, 5); !errors.Is(err, api.ErrNotFound) {
+	if err := n.Delete(t.Context(), slot, 5, Caller{}); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("second delete: %v", err)
 	}
 	for _, version := range []*uint64{nil, &one} {
-		if _, err := n.Pull(t.Context(), slot, version); !errors.Is(err, api.ErrNotFound) {
+		if _, err := n.Pull(t.Context(), slot, version, Caller{}); !errors.Is(err, api.ErrNotFound) {
 			t.Fatalf("pull after delete: %v", err)
 		}
 	}
-	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("five"), Version: 5}), 5, false)
+	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("five"), Version: 5}, Caller{}), 5, false)
 	mustPush(t, n, slot, 6, "six")
 	wantPull(t, n, slot, 6, "six")
 }
@@ -189,10 +189,10 @@ func TestStored(t *testing.T) {
 	slot := slotOf("ab")
 	split := strings.Repeat("5", 32)
 	share := Share{Data: []byte("data"), Version: 3, Threshold: 3, Split: split, Manifest: []byte("m")}
-	if err := n.Push(t.Context(), slot, share); err != nil {
+	if err := n.Push(t.Context(), slot, share, Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	wantConflict(t, n.Push(t.Context(), slot, share), 3, true)
+	wantConflict(t, n.Push(t.Context(), slot, share, Caller{}), 3, true)
 	for name, change := range map[string]func(*Share){
 		"data":      func(s *Share) { s.Data = []byte("Data") },
 		"threshold": func(s *Share) { s.Threshold = 4 },
@@ -202,7 +202,7 @@ func TestStored(t *testing.T) {
 	} {
 		other := share
 		change(&other)
-		t.Run(name, func(t *testing.T) { wantConflict(t, n.Push(t.Context(), slot, other), 3, false) })
+		t.Run(name, func(t *testing.T) { wantConflict(t, n.Push(t.Context(), slot, other, Caller{}), 3, false) })
 	}
 }
 
@@ -213,14 +213,14 @@ func TestCleaning(t *testing.T) {
 	slot := slotOf("ab")
 	for version := range uint64(5) {
 		mustPush(t, n, slot, version, fmt.Sprint("v", version))
-		_ = n.Push(t.Context(), slot, Share{Data: []byte("late"), Version: version})
+		_ = n.Push(t.Context(), slot, Share{Data: []byte("late"), Version: version}, Caller{})
 	}
 	settle(t, n)
 	// Two generations of two objects, version, canary.
 	if objects := store.Objects(); len(objects) != 6 {
 		t.Errorf("%d objects are left: %v", len(objects), keysOf(objects))
 	}
-	if err := n.Delete(t.Context(), slot, 4); err != nil {
+	if err := n.Delete(t.Context(), slot, 4, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, n)
@@ -242,7 +242,7 @@ func TestSweepCounts(t *testing.T) {
 	for i := range 20 {
 		mustPush(t, n, slotOf(fmt.Sprintf("%02x", i)), 1, "x")
 	}
-	if err := n.Delete(t.Context(), slotOf("03"), 1); err != nil {
+	if err := n.Delete(t.Context(), slotOf("03"), 1, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	other := openNode(t, store)
@@ -285,9 +285,9 @@ func TestFaultAtEveryStep(t *testing.T) {
 				}
 				request := func(n *Node) error {
 					if what == "delete" {
-						return n.Delete(t.Context(), slot, 1)
+						return n.Delete(t.Context(), slot, 1, Caller{})
 					}
-					return n.Push(t.Context(), slot, Share{Data: []byte("new"), Version: 2})
+					return n.Push(t.Context(), slot, Share{Data: []byte("new"), Version: 2}, Caller{})
 				}
 				err = request(n)
 				settle(t, n)
@@ -305,7 +305,7 @@ func judgeFaultyRequest(t *testing.T, name string, n *Node, slot Slot, what stri
 	if err != nil && !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Fatalf("%s: %v", name, err)
 	}
-	after, errPull := n.Pull(t.Context(), slot, nil)
+	after, errPull := n.Pull(t.Context(), slot, nil, Caller{})
 	state := string(after.Data)
 	if errors.Is(errPull, api.ErrNotFound) {
 		state = "nothing"
@@ -343,7 +343,7 @@ func TestDamage(t *testing.T) {
 	}
 	judge := func(t *testing.T, store *backendtest.Memory, n *Node) {
 		t.Helper()
-		if got, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+		if got, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 			t.Fatalf("pull of the damaged: %q, %v", got.Data, err)
 		}
 		if _, marked := store.Objects()[slot.quarantineKey()]; !marked || n.Quarantined() != 1 {
@@ -364,7 +364,7 @@ func TestDamage(t *testing.T) {
 				damaged[i] ^= mask
 				put(t, store, key, damaged)
 				n := openNode(t, store)
-				if got, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+				if got, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 					t.Fatalf("byte %d of %s flipped by %#x: pull gives %q, %v", i, key, mask, got.Data, err)
 				}
 			}
@@ -429,13 +429,13 @@ func TestMovedObjects(t *testing.T) {
 			if sealedFor.attempt == "" {
 				from = current
 			}
-			checksum, err := n.sealShare(sealedFor.slot, from, share)
+			checksum, err := n.sealShare(sealedFor.slot, from, share, Caller{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			put(t, store, slot.shareKey(current), share.Data)
 			put(t, store, slot.checksumKey(current), checksum)
-			if got, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+			if got, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 				t.Fatalf("pull gives %q, %v", got.Data, err)
 			}
 		})
@@ -447,14 +447,14 @@ func TestMovedObjects(t *testing.T) {
 func TestTombstoneRemembers(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())
 	slot := slotOf("ab")
-	if err := n.Push(t.Context(), slot, Share{Data: []byte("x"), Version: 1, Manifest: []byte("m")}); err != nil {
+	if err := n.Push(t.Context(), slot, Share{Data: []byte("x"), Version: 1, Manifest: []byte("m")}, Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Delete(t.Context(), slot, 1); err != nil {
+	if err := n.Delete(t.Context(), slot, 1, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	from, err := n.readCommit(t.Context(), slot)
-	if err != nil || from.commit.live != nil || !from.commit.tombstone.manifest || from.commit.tombstone.owned {
+	if err != nil || from.commit.live != nil || !from.commit.standing.manifest || from.commit.standing.owned {
 		t.Fatalf("%+v, %v", from.commit, err)
 	}
 }
@@ -479,7 +479,7 @@ func TestDeleteOvertakenInDoubt(t *testing.T) {
 		}
 		return backendtest.None
 	}})
-	if err := n.Delete(t.Context(), slot, 1); !errors.Is(err, api.ErrStorageUnavailable) {
+	if err := n.Delete(t.Context(), slot, 1, Caller{}); !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Fatalf("delete: %v", err)
 	}
 	wantPull(t, other, slot, 2, "two")
@@ -493,7 +493,7 @@ func TestNoAnswerBeforeDurable(t *testing.T) {
 	live, gone := slotOf("ab"), slotOf("cd")
 	mustPush(t, n, live, 1, "one")
 	mustPush(t, n, gone, 1, "one")
-	if err := n.Delete(t.Context(), gone, 1); err != nil {
+	if err := n.Delete(t.Context(), gone, 1, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, n)
@@ -504,13 +504,13 @@ func TestNoAnswerBeforeDurable(t *testing.T) {
 		return backendtest.None
 	}}
 	f := openNode(t, failing)
-	if err := f.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}); !errors.Is(err, api.ErrStorageUnavailable) {
+	if err := f.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}, Caller{}); !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Errorf("the same push again: %v", err)
 	}
-	if err := f.Delete(t.Context(), gone, 1); !errors.Is(err, api.ErrStorageUnavailable) {
+	if err := f.Delete(t.Context(), gone, 1, Caller{}); !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Errorf("the same delete again: %v", err)
 	}
-	wantConflict(t, n.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}), 1, true)
+	wantConflict(t, n.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}, Caller{}), 1, true)
 }
 
 // TestSweepGoesOnBehindTheUnreadable: one slot that cannot be read keeps no
@@ -600,7 +600,7 @@ func TestQuarantine(t *testing.T) {
 		t.Fatalf("drop of what is sound: %v", err)
 	}
 	put(t, store, key, []byte("Sound"))
-	if _, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatal(err)
 	}
 	markers := 0
@@ -624,10 +624,10 @@ func TestQuarantine(t *testing.T) {
 	if err := n.Drop(t.Context(), slot); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrNotFound) || n.Quarantined() != 0 {
+	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrNotFound) || n.Quarantined() != 0 {
 		t.Fatalf("pull after drop: %v, %d quarantined", err, n.Quarantined())
 	}
-	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("sound"), Version: 7}), 7, false)
+	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("sound"), Version: 7}, Caller{}), 7, false)
 	mustPush(t, n, slot, 8, "next")
 }
 
@@ -661,7 +661,7 @@ func TestSweepReloadsMarks(t *testing.T) {
 	mustPush(t, n, slot, 1, "one")
 	settle(t, n)
 	put(t, store, slot.shareKey(mustFind(t, n, slot)), []byte("two"))
-	if _, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatal(err)
 	}
 	sweep := func(n *Node, want int64) {
@@ -686,13 +686,13 @@ func TestDropWithoutVersion(t *testing.T) {
 	mustPush(t, n, slot, 7, "seven")
 	mustPush(t, n, slot, 9, "nine")
 	put(t, store, slot.commitKey(), []byte("garbage"))
-	if err := n.Push(t.Context(), slot, Share{Data: []byte("one"), Version: 1}); !errors.Is(err, api.ErrIntegrityFailed) {
+	if err := n.Push(t.Context(), slot, Share{Data: []byte("one"), Version: 1}, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatalf("push below a damaged version: %v", err)
 	}
 	if err := n.Drop(t.Context(), slot); err != nil {
 		t.Fatal(err)
 	}
-	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("nine"), Version: 9}), 9, false)
+	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("nine"), Version: 9}, Caller{}), 9, false)
 	mustPush(t, n, slot, 10, "ten")
 }
 
@@ -703,7 +703,7 @@ func TestHigherVersionReplacesTheDamaged(t *testing.T) {
 	slot := slotOf("ab")
 	mustPush(t, n, slot, 1, "one")
 	put(t, store, slot.shareKey(mustFind(t, n, slot)), []byte("two"))
-	if _, err := n.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatal(err)
 	}
 	mustPush(t, n, slot, 2, "two")
@@ -796,7 +796,7 @@ func TestUnknownKeyIsNoDamage(t *testing.T) {
 	mustPush(t, behind, slot, 1, "old")
 	wantPull(t, rotated, slot, 1, "old")
 	mustPush(t, rotated, slot, 2, "new")
-	if _, err := behind.Pull(t.Context(), slot, nil); !errors.Is(err, api.ErrKeyUnavailable) {
+	if _, err := behind.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrKeyUnavailable) {
 		t.Fatalf("pull without the key: %v", err)
 	}
 	if behind.Quarantined() != 0 {

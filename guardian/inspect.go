@@ -20,6 +20,7 @@ const (
 // Info is what an operator may see of a slot. It holds no share.
 type Info struct {
 	Identity string           `json:"identity"`
+	Name     string           `json:"name,omitempty"`
 	State    string           `json:"state"`
 	Version  uint64           `json:"version"`
 	Retained []GenerationInfo `json:"retained,omitempty"`
@@ -40,13 +41,13 @@ type GenerationInfo struct {
 
 // Slots walks the slots that the storage holds anything for, deleted and
 // damaged ones included, in order. Errors wrap api.ErrStorageUnavailable.
-func (n *Node) Slots(ctx context.Context) iter.Seq2[Slot, error] { return n.slots(ctx) }
+func (n *Node) Slots(ctx context.Context) iter.Seq2[Slot, error] { return slotsOf(ctx, n.store) }
 
 // Inspect reads and verifies everything of a slot. What is damaged is told in
 // the Info; errors are api.ErrNotFound, api.ErrKeyUnavailable and
 // api.ErrStorageUnavailable.
 func (n *Node) Inspect(ctx context.Context, slot Slot) (Info, error) {
-	info := Info{Identity: slot.Identity, State: StateLive}
+	info := Info{Identity: slot.Identity, Name: slot.Name, State: StateLive}
 	from, err := n.readCommit(ctx, slot)
 	if errors.Is(err, api.ErrIntegrityFailed) {
 		info.State, info.Problem = StateDamaged, err.Error()
@@ -68,7 +69,7 @@ func (n *Node) Inspect(ctx context.Context, slot Slot) (Info, error) {
 func (n *Node) inspectGenerations(ctx context.Context, slot Slot, c *commit, info *Info) error {
 	for _, g := range c.named() {
 		version := g.version
-		_, st, err := n.read(ctx, slot, &version)
+		_, st, err := n.read(ctx, slot, &version, operator)
 		switch {
 		case errors.Is(err, api.ErrNotFound): // replaced meanwhile
 			continue

@@ -11,13 +11,18 @@ import (
 const (
 	keyCanary        = "integrity-canary"
 	prefixShares     = "shares/"
+	prefixVaults     = "vaults/"
 	prefixQuarantine = "quarantine/"
+	prefixAudit      = "audit/"
 )
 
 // Slot names what a share is kept for: an identity of 64 lower-case hex
-// digits. It is comparable.
+// digits, and the name of a secret of that identity, or "" for the one share
+// that is kept under the identity alone. A name is 1 to 128 of [A-Za-z0-9_-].
+// Slots are comparable.
 type Slot struct {
 	Identity string
+	Name     string
 }
 
 // Short is the slot in log lines and error messages: the first 8 digits.
@@ -25,17 +30,42 @@ type Slot struct {
 // passphrases against it.
 func (s Slot) Short() string { return s.Identity[:min(8, len(s.Identity))] }
 
-func (s Slot) prefix() string        { return prefixShares + s.Identity + "/" }
+// place is the slot as a key without a slash at its end.
+func (s Slot) place() string {
+	if s.Name == "" {
+		return prefixShares + s.Identity
+	}
+	return vaultOf(s.Identity) + s.Name
+}
+
+// vaultOf is where the named secrets of an identity lie.
+func vaultOf(identity string) string { return prefixVaults + identity + "/" }
+
+func (s Slot) prefix() string        { return s.place() + "/" }
 func (s Slot) commitKey() string     { return s.prefix() + "version" }
-func (s Slot) quarantineKey() string { return prefixQuarantine + prefixShares + s.Identity }
+func (s Slot) quarantineKey() string { return prefixQuarantine + s.place() }
 
 func (s Slot) shareKey(g generation) string    { return s.prefix() + g.String() + "/share.bin" }
 func (s Slot) checksumKey(g generation) string { return s.prefix() + g.String() + "/checksum.bin" }
 
-// slotOfGroup reads a slot from `shares/<identity>/`.
-func slotOfGroup(key string) (Slot, bool) {
-	identity, isGroup := strings.CutSuffix(strings.TrimPrefix(key, prefixShares), "/")
-	return Slot{identity}, isGroup && isHex(identity, 64)
+// parseSlot reads a slot from its place.
+func parseSlot(place string) (Slot, bool) {
+	if identity, ok := strings.CutPrefix(place, prefixShares); ok {
+		return Slot{Identity: identity}, isHex(identity, 64)
+	}
+	rest, ok := strings.CutPrefix(place, prefixVaults)
+	identity, name, _ := strings.Cut(rest, "/")
+	return Slot{identity, name}, ok && isHex(identity, 64) && ValidName(name)
+}
+
+// MaxNameLength bounds the name of a secret, in bytes.
+const MaxNameLength = 128
+
+// ValidName reports whether a secret can have the name.
+func ValidName(name string) bool {
+	return name != "" && len(name) <= MaxNameLength && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	})
 }
 
 // generation names the stored objects of one attempt to write a version:

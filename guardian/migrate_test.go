@@ -105,11 +105,11 @@ func TestCopyFollowsTheSource(t *testing.T) {
 	mustPush(t, n, slot, 6, "six")
 	same()
 	wantPull(t, dst, slot, 6, "six")
-	if err := n.Delete(t.Context(), slot, 6); err != nil {
+	if err := n.Delete(t.Context(), slot, 6, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	same()
-	wantConflict(t, dst.Push(t.Context(), slot, Share{Data: []byte("six"), Version: 6}), 6, false)
+	wantConflict(t, dst.Push(t.Context(), slot, Share{Data: []byte("six"), Version: 6}, Caller{}), 6, false)
 	mustPush(t, n, slot, 7, "seven")
 	same()
 	wantPull(t, dst, slot, 7, "seven")
@@ -126,7 +126,7 @@ func TestCopyLeavesAlone(t *testing.T) {
 		"another": {func(t *testing.T, dst *Node) { mustPush(t, dst, slot, 2, "another") }, CopyConflict},
 		"deleted": {func(t *testing.T, dst *Node) {
 			mustPush(t, dst, slot, 2, "two")
-			if err := dst.Delete(t.Context(), slot, 2); err != nil {
+			if err := dst.Delete(t.Context(), slot, 2, Caller{}); err != nil {
 				t.Fatal(err)
 			}
 		}, NewerThere},
@@ -291,7 +291,7 @@ func copyWithFault(t *testing.T, c *copyCase, update, atSource bool, step int, f
 	calls := len(faulty.Calls())
 	faulty.Inject = nil
 	after := openNode(t, c.there)
-	got, errPull := after.Pull(t.Context(), c.slot, nil)
+	got, errPull := after.Pull(t.Context(), c.slot, nil, Caller{})
 	switch {
 	case errPull == nil && string(got.Data) == "two":
 	case err != nil && update && errPull == nil && string(got.Data) == "one":
@@ -321,7 +321,7 @@ func TestOthersBetweenTheStepsOfCopy(t *testing.T) {
 		}
 	}
 	remove := func(t *testing.T, n *Node) {
-		if err := n.Delete(t.Context(), slot, 2); err != nil {
+		if err := n.Delete(t.Context(), slot, 2, Caller{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -381,7 +381,7 @@ func wantArrived(t *testing.T, c *copyCase, version uint64) {
 	if _, err := c.n.CopyTo(t.Context(), c.dst, c.slot); err != nil {
 		t.Fatal(err)
 	}
-	got, err := after.Pull(t.Context(), c.slot, nil)
+	got, err := after.Pull(t.Context(), c.slot, nil, Caller{})
 	if got.Version != version || err != nil && (version != 0 || !errors.Is(err, api.ErrNotFound)) {
 		t.Fatalf("pull: version %d, %v; want %d", got.Version, err, version)
 	}

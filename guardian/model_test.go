@@ -251,7 +251,7 @@ type world struct {
 	trace    []string
 }
 
-var modelSlot = Slot{strings.Repeat("ab", 32)}
+var modelSlot = Slot{Identity: strings.Repeat("ab", 32)}
 
 func (w *world) node(actor int) *Node {
 	n, err := newNode(gate{w.store, w, actor, new(bool)}, w.sealer, Config{Retain: 2, RequestTimeout: 30 * time.Second, Logger: quiet})
@@ -273,15 +273,15 @@ func (w *world) perform(n *Node, actor int, o op) event {
 	ctx := context.Background()
 	switch o.kind {
 	case "push":
-		e.err = n.Push(ctx, modelSlot, Share{Data: []byte(o.bytes), Version: o.version})
+		e.err = n.Push(ctx, modelSlot, Share{Data: []byte(o.bytes), Version: o.version}, Caller{})
 	case "pull":
 		var version *uint64
 		if o.older {
 			version = &o.version
 		}
-		e.got, e.err = n.Pull(ctx, modelSlot, version)
+		e.got, e.err = n.Pull(ctx, modelSlot, version, Caller{})
 	case "delete":
-		e.err = n.Delete(ctx, modelSlot, o.version)
+		e.err = n.Delete(ctx, modelSlot, o.version, Caller{})
 	case "clean":
 		e.err = n.sweepSlot(ctx, modelSlot, &SweepReport{})
 	case "rekey":

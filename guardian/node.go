@@ -35,8 +35,12 @@ type Share struct {
 	// Split is 32 hex digits that name the split, or "".
 	Split    string
 	Manifest []byte
-	// Epoch counts redistributions; 0 as pushed. Push ignores it.
+	// Epoch counts redistributions; 0 as pushed. Push ignores it and what
+	// follows.
 	Epoch uint64
+	// CreatedNS is when this version was pushed, UpdatedNS when what is stored
+	// of it was written; nanoseconds since 1970.
+	CreatedNS, UpdatedNS int64
 }
 
 // Config is what a Node needs to know beside its storage and keys.
@@ -44,6 +48,11 @@ type Config struct {
 	// Retain is the number of committed generations kept, the current one
 	// included; 1 to MaxRetain.
 	Retain int
+	// Ownership says who must prove to own a slot.
+	Ownership Ownership
+	// MaxBytes bounds what is kept for one identity, retained versions and
+	// named secrets included, in bytes; 0 for no bound.
+	MaxBytes int64
 	// RequestTimeout bounds the time from a push's first object to its commit.
 	RequestTimeout time.Duration
 	Logger         *slog.Logger
@@ -122,6 +131,9 @@ func (n *Node) Quarantined() int64 { return n.marked.len() }
 // NodeID names the node.
 func (n *Node) NodeID() string { return n.sealer.NodeID() }
 
+// Sealer is what the node seals with.
+func (n *Node) Sealer() *integrity.Sealer { return n.sealer }
+
 // PrimaryKeyID names the key that seals what is written now.
 func (n *Node) PrimaryKeyID() string { return n.sealer.PrimaryKeyID() }
 
@@ -145,6 +157,13 @@ type stored struct {
 	commit *commit // nil when absent
 	rev    backend.Revision
 	raw    []byte
+}
+
+func (s stored) standing() standing {
+	if s.commit == nil {
+		return standing{}
+	}
+	return s.commit.standing
 }
 
 // readCommit reads what `version` says. Errors are those of the protocol; a

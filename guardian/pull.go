@@ -11,19 +11,24 @@ import (
 )
 
 // Pull returns the current share, or, with a version, that one if it is still
-// retained. Every byte was verified in this call. Errors: api.ErrNotFound,
+// retained. Every byte was verified in this call. Errors:
+// api.ErrOwnershipRequired, api.ErrOwnershipInvalid, api.ErrNotFound,
 // api.ErrIntegrityFailed (the slot is then quarantined),
 // api.ErrKeyUnavailable, api.ErrStorageUnavailable.
-func (n *Node) Pull(ctx context.Context, slot Slot, version *uint64) (Share, error) {
-	share, _, err := n.read(ctx, slot, version)
+func (n *Node) Pull(ctx context.Context, slot Slot, version *uint64, by Caller) (Share, error) {
+	share, st, err := n.read(ctx, slot, version, by)
+	share.CreatedNS, share.UpdatedNS = st.CreatedNS, st.UpdatedNS
 	return share, err
 }
 
 // read is Pull with the statement.
-func (n *Node) read(ctx context.Context, slot Slot, version *uint64) (Share, integrity.Statement, error) {
+func (n *Node) read(ctx context.Context, slot Slot, version *uint64, by Caller) (Share, integrity.Statement, error) {
 	from, got, err := n.readWithGuess(ctx, slot, version)
 	for range maxDecisions {
 		if err != nil {
+			return Share{}, integrity.Statement{}, err
+		}
+		if err := n.rules.admit(n.cfg.Ownership, from.standing(), by); err != nil {
 			return Share{}, integrity.Statement{}, err
 		}
 		wanted, ok := n.wanted(from.commit, version)
@@ -102,7 +107,7 @@ func (n *Node) load(ctx context.Context, slot Slot, g generation) (Share, integr
 	if err != nil {
 		return Share{}, integrity.Statement{}, fmt.Errorf("opening generation %s: %w", g, err)
 	}
-	if st.Kind != integrity.KindShare || st.Identity != slot.Identity || st.Name != "" ||
+	if st.Kind != integrity.KindShare || st.Identity != slot.Identity || st.Name != slot.Name ||
 		st.Version != g.version || st.Attempt != g.attempt {
 		return Share{}, integrity.Statement{}, fmt.Errorf("%w: generation %s holds what was sealed for another place", integrity.ErrMismatch, g)
 	}

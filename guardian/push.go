@@ -17,14 +17,15 @@ import (
 
 // Push stores a share at a version above the current one; nil means durable
 // and committed. The same bytes can always be pushed again. Errors:
-// *api.VersionConflictError, api.ErrIntegrityFailed (what is stored cannot be
-// trusted to say which version it is), api.ErrKeyUnavailable, and
-// api.ErrStorageUnavailable, after which the share may or may not have been
-// stored.
-func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
+// api.ErrOwnershipRequired, api.ErrOwnershipInvalid, api.ErrInvalidManifest,
+// api.ErrQuotaExceeded, *api.VersionConflictError, api.ErrIntegrityFailed (what
+// is stored cannot be trusted to say which version it is), what by.Create
+// refuses with, api.ErrKeyUnavailable, and api.ErrStorageUnavailable, after
+// which the share may or may not have been stored.
+func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) error {
 	ours := generation{share.Version, n.newAttempt()}
 	started := time.Now()
-	from, err := n.prepare(ctx, slot, ours, share)
+	from, err := n.prepare(ctx, slot, ours, share, by)
 	if err != nil {
 		n.abandon(slot, ours)
 		return err
@@ -32,9 +33,9 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
 	doubt := false // whether a compare-and-swap of ours may have been applied
 	var lost error // why the last one failed
 	for range maxDecisions {
-		next, ok := n.rules.push(from.commit, ours, n.cfg.Retain)
-		if !ok {
-			return n.refuse(ctx, slot, ours, share, from)
+		next, err := n.decide(ctx, slot, ours, share, by, from, doubt)
+		if err != nil {
+			return err
 		}
 		if !n.rules.mayCommit(time.Since(started), n.cfg.RequestTimeout) {
 			return unavailable("committing", errors.New("the request took too long to be committed safely"))
@@ -65,6 +66,31 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share) error {
 	return unavailable("committing", fmt.Errorf("giving up after %d attempts: %w", maxDecisions, lost))
 }
 
+// decide returns what `version` shall say next, or why not, and then has our
+// objects dropped. While a compare-and-swap of ours may still land on what is
+// stored, that state was found to admit us: it is neither asked about again nor
+// are our objects touched.
+func (n *Node) decide(ctx context.Context, slot Slot, ours generation, share Share, by Caller, from stored, doubt bool) (*commit, error) {
+	if !doubt {
+		if err := n.admitPush(ctx, slot, share, by, from); err != nil {
+			n.dropGeneration(ctx, slot, ours)
+			return nil, err
+		}
+	}
+	next, ok := n.rules.push(from.commit, ours, n.cfg.Retain)
+	if !ok {
+		return nil, n.refuse(ctx, slot, ours, share, by, from)
+	}
+	next.standing = from.standing().after(by, share)
+	if !doubt {
+		if err := n.roomForShare(ctx, slot, share, next); err != nil {
+			n.dropGeneration(ctx, slot, ours)
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
 // abandon drops the objects of a push that `version` does not name and never
 // will.
 func (n *Node) abandon(slot Slot, ours generation) {
@@ -73,8 +99,8 @@ func (n *Node) abandon(slot Slot, ours generation) {
 
 // prepare puts the objects of a generation and reads `version` side by side.
 // They are created, so that a request which lands late undoes no Rekey.
-func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Share) (stored, error) {
-	checksum, err := n.sealShare(slot, ours, share)
+func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Share, by Caller) (stored, error) {
+	checksum, err := n.sealShare(slot, ours, share, by)
 	if err != nil {
 		return stored{}, err
 	}
@@ -94,11 +120,12 @@ func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Sh
 	return from, nil
 }
 
-func (n *Node) sealShare(slot Slot, ours generation, share Share) ([]byte, error) {
+func (n *Node) sealShare(slot Slot, ours generation, share Share, by Caller) ([]byte, error) {
 	now := time.Now().UnixNano()
 	checksum, err := n.sealer.SealStatement(integrity.Statement{
 		Kind:     integrity.KindShare,
-		Identity: slot.Identity, Version: ours.version, Attempt: ours.attempt,
+		Identity: slot.Identity, Name: slot.Name, Version: ours.version, Attempt: ours.attempt,
+		Owned: by.Proof > 0, Proof: by.Proof,
 		Threshold: share.Threshold, Split: share.Split, Manifest: share.Manifest,
 		CreatedNS: now, UpdatedNS: now,
 	}, share.Data)
@@ -141,10 +168,10 @@ func before(c *commit) *commit {
 
 // refuse answers a push that is not above the stored version, and drops its
 // objects, which nothing will ever name.
-func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Share, from stored) error {
+func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Share, by Caller, from stored) error {
 	conflict := &api.VersionConflictError{Current: from.commit.current}
 	if from.commit.live != nil && from.commit.current == share.Version {
-		same, err := n.sameAsStored(ctx, slot, share, from)
+		same, err := n.sameAsStored(ctx, slot, share, by, from)
 		if err != nil {
 			return err
 		}
@@ -156,8 +183,9 @@ func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Sha
 
 // sameAsStored tells whether the current share is the one pushed. Saying so is
 // an acknowledgement, so `version` is made durable first: the one who wrote it
-// may have been killed before it got that far.
-func (n *Node) sameAsStored(ctx context.Context, slot Slot, share Share, from stored) (bool, error) {
+// may have been killed before it got that far. What the caller has proved
+// beyond that is kept with it.
+func (n *Node) sameAsStored(ctx context.Context, slot Slot, share Share, by Caller, from stored) (bool, error) {
 	_, st, err := n.load(ctx, slot, *from.commit.live)
 	if err != nil {
 		if now, errRead := n.readCommit(ctx, slot); errRead != nil || now.rev != from.rev {
@@ -169,6 +197,14 @@ func (n *Node) sameAsStored(ctx context.Context, slot Slot, share Share, from st
 	if st.SHA256 != hex.EncodeToString(sum[:]) || st.Threshold != share.Threshold ||
 		st.Split != share.Split || !slices.Equal(st.Manifest, share.Manifest) {
 		return false, nil
+	}
+	if known := from.standing().after(by, share); known != from.standing() {
+		next := *from.commit
+		next.standing = known
+		if err := n.swap(ctx, slot, from.rev, &next); err != nil {
+			return false, unavailable("keeping what was proved", err)
+		}
+		return true, nil
 	}
 	if err := n.makeDurable(ctx, slot, from); err != nil {
 		return false, err

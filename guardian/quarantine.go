@@ -21,6 +21,7 @@ import (
 // the slot is served: every read verifies anyway.
 type Marker struct {
 	Identity string `json:"identity"`
+	Name     string `json:"name,omitempty"`
 	// Object is what failed: "version", or a generation.
 	Object  string `json:"object"`
 	Reason  string `json:"reason"`
@@ -37,7 +38,7 @@ func (n *Node) damaged(ctx context.Context, slot Slot, object string, cause erro
 	n.marked.add(slot)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
-	text, err := json.Marshal(Marker{slot.Identity, object, cause.Error(), time.Now().UnixNano()})
+	text, err := json.Marshal(Marker{slot.Identity, slot.Name, object, cause.Error(), time.Now().UnixNano()})
 	if err == nil {
 		_, err = n.store.Put(ctx, slot.quarantineKey(), text, backend.Revision{})
 	}
@@ -89,7 +90,8 @@ func (n *Node) marker(ctx context.Context, key string) (Marker, error) {
 		marker = Marker{Reason: "the marker itself is damaged"}
 	}
 	marker.Object, marker.Reason = graphic(marker.Object), graphic(marker.Reason)
-	marker.Identity = strings.TrimPrefix(key, prefixQuarantine+prefixShares)
+	slot, _ := parseSlot(strings.TrimPrefix(key, prefixQuarantine)) // a foreign object names nobody
+	marker.Identity, marker.Name = slot.Identity, slot.Name
 	return marker, nil
 }
 
@@ -116,7 +118,7 @@ func (n *Node) reloadMarks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		slot := Slot{marker.Identity}
+		slot := Slot{marker.Identity, marker.Name}
 		n.marked.add(slot)
 		if n.verifySlot(ctx, slot) == nil {
 			n.unmark(ctx, slot)
@@ -212,7 +214,7 @@ func (n *Node) grave(ctx context.Context, slot Slot, raw []byte) (*commit, error
 	}
 	next := &commit{}
 	if err == nil {
-		next.current, next.tombstone = c.current, c.tombstone
+		next.current, next.standing = c.current, c.standing
 	} else {
 		firstLine, _, _ := strings.Cut(string(raw), "\n")
 		next.current, _ = parseVersion(firstLine)
@@ -221,16 +223,16 @@ func (n *Node) grave(ctx context.Context, slot Slot, raw []byte) (*commit, error
 		}
 	}
 	for g := range found {
-		next.tombstone.keep(n.claims(ctx, slot, g))
+		next.standing.keep(n.claims(ctx, slot, g))
 	}
 	return next, nil
 }
 
 // claims reads what a statement says of ownership, verified or not.
-func (n *Node) claims(ctx context.Context, slot Slot, g generation) tombstone {
+func (n *Node) claims(ctx context.Context, slot Slot, g generation) standing {
 	sealed, _, err := n.store.Get(ctx, slot.checksumKey(g))
 	if err != nil || len(sealed) < 32 {
-		return tombstone{}
+		return standing{}
 	}
 	var st struct {
 		Owned    bool
@@ -238,15 +240,9 @@ func (n *Node) claims(ctx context.Context, slot Slot, g generation) tombstone {
 		Manifest []byte
 	}
 	if json.Unmarshal(sealed[32:], &st) != nil {
-		return tombstone{}
+		return standing{}
 	}
-	return tombstone{st.Owned, st.Proof, len(st.Manifest) > 0}
-}
-
-func (t *tombstone) keep(claimed tombstone) {
-	t.owned = t.owned || claimed.owned
-	t.proof = max(t.proof, claimed.proof)
-	t.manifest = t.manifest || claimed.manifest
+	return standing{st.Owned, st.Proof, len(st.Manifest) > 0}
 }
 
 // marked is the set of slots that this process knows as damaged.

@@ -99,11 +99,11 @@ func TestRekey(t *testing.T) {
 	live, gone, mixed := slotOf("ab"), slotOf("cd"), slotOf("ef")
 	share := Share{Data: []byte("two"), Version: 2, Threshold: 3, Split: strings.Repeat("5", 32), Manifest: []byte("m")}
 	mustPush(t, old, live, 1, "one")
-	if err := old.Push(t.Context(), live, share); err != nil {
+	if err := old.Push(t.Context(), live, share, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	mustPush(t, old, gone, 1, "one")
-	if err := old.Delete(t.Context(), gone, 1); err != nil {
+	if err := old.Delete(t.Context(), gone, 1, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	mustPush(t, old, mixed, 1, "one")
@@ -133,7 +133,7 @@ func TestRekey(t *testing.T) {
 	if !maps.EqualFunc(objects, store.Objects(), bytes.Equal) {
 		t.Error("what is under the primary key was written again")
 	}
-	wantConflict(t, n.Push(t.Context(), live, share), 2, true)
+	wantConflict(t, n.Push(t.Context(), live, share, Caller{}), 2, true)
 }
 
 // TestRekeyCanary: the old key can be taken away once the canary is re-sealed,
@@ -354,9 +354,9 @@ func rekeyBetween(t *testing.T, primary []string, what string, rekeyAt, faultAt 
 	}
 	request := func(n *Node) error {
 		if what == "delete" {
-			return n.Delete(t.Context(), slot, 1)
+			return n.Delete(t.Context(), slot, 1, Caller{})
 		}
-		return n.Push(t.Context(), slot, Share{Data: []byte("new"), Version: 2})
+		return n.Push(t.Context(), slot, Share{Data: []byte("new"), Version: 2}, Caller{})
 	}
 	err := request(n)
 	settle(t, n)
@@ -384,7 +384,7 @@ func TestOthersBetweenTheStepsOfRekey(t *testing.T) {
 			mustPush(t, n, slot, 4, "four")
 		}, "four"},
 		"delete": {func(t *testing.T, n *Node) {
-			if err := n.Delete(t.Context(), slot, 2); err != nil {
+			if err := n.Delete(t.Context(), slot, 2, Caller{}); err != nil {
 				t.Error(err)
 			}
 		}, ""},
@@ -433,7 +433,7 @@ func TestOthersBetweenTheStepsOfRekey(t *testing.T) {
 // slot verifies, and nothing is stored that `version` does not name.
 func wantLeft(t *testing.T, n *Node, slot Slot, text string) {
 	t.Helper()
-	got, err := n.Pull(t.Context(), slot, nil)
+	got, err := n.Pull(t.Context(), slot, nil, Caller{})
 	if string(got.Data) != text || err != nil && (text != "" || !errors.Is(err, api.ErrNotFound)) {
 		t.Fatalf("pull: %q, %v; want %q", got.Data, err, text)
 	}
@@ -529,14 +529,14 @@ func TestRekeyUnderLoad(t *testing.T) {
 func pushAndPull(t *testing.T, n *Node, slot Slot, version uint64) uint64 {
 	version++
 	patiently(t, func() error {
-		err := n.Push(t.Context(), slot, Share{Data: fmt.Append(nil, "version ", version), Version: version})
+		err := n.Push(t.Context(), slot, Share{Data: fmt.Append(nil, "version ", version), Version: version}, Caller{})
 		if conflict, ok := errors.AsType[*api.VersionConflictError](err); ok && conflict.Stored {
 			return nil
 		}
 		return err
 	})
 	patiently(t, func() error {
-		got, err := n.Pull(t.Context(), slot, nil)
+		got, err := n.Pull(t.Context(), slot, nil, Caller{})
 		if err == nil && got.Version != version {
 			t.Errorf("version %d was pulled after %d was pushed", got.Version, version)
 		}
@@ -546,7 +546,7 @@ func pushAndPull(t *testing.T, n *Node, slot Slot, version uint64) uint64 {
 		return version
 	}
 	patiently(t, func() error {
-		err := n.Delete(t.Context(), slot, version)
+		err := n.Delete(t.Context(), slot, version, Caller{})
 		if errors.Is(err, api.ErrNotFound) { // by an attempt that was answered with a doubt
 			return nil
 		}

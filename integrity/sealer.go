@@ -170,8 +170,36 @@ func (s *Sealer) Tag(label string, parts ...[]byte) ([]byte, error) {
 }
 
 // CheckTag reports whether any key of the ring made the tag, so that tags
-// outlive a rotation. Its time tells nothing about which key or how near.
+// outlive a rotation. A tag that none made has the keyring fetched again, as
+// another replica may have seen a rotation first; while that goes on already,
+// it does not wait. Its time tells nothing about which key or how near.
 func (s *Sealer) CheckTag(label string, tag []byte, parts ...[]byte) bool {
+	if s.anyKeyMade(label, tag, parts) {
+		return true
+	}
+	select {
+	case s.fetching <- struct{}{}:
+	default:
+		return false
+	}
+	defer s.endFetch()
+	if time.Since(s.fetched) < tagFetchInterval {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tagFetchTime)
+	defer cancel()
+	s.refetchNow(ctx)
+	return s.anyKeyMade(label, tag, parts)
+}
+
+// Anybody can send a tag that none made, so these cause few fetches; the check
+// of one waits no longer than tagFetchTime.
+const (
+	tagFetchInterval = 10 * time.Second
+	tagFetchTime     = 2 * time.Second
+)
+
+func (s *Sealer) anyKeyMade(label string, tag []byte, parts [][]byte) bool {
 	matched := 0
 	for _, keyID := range s.keyring().IDs() {
 		want, err := s.tag(keyID, label, parts)
@@ -187,6 +215,11 @@ func (s *Sealer) refetch(ctx context.Context) {
 		return
 	}
 	defer s.endFetch()
+	s.refetchNow(ctx)
+}
+
+// refetchNow is called between beginFetch and endFetch.
+func (s *Sealer) refetchNow(ctx context.Context) {
 	if time.Since(s.fetched) < refetchInterval {
 		return
 	}

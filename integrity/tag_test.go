@@ -1,6 +1,9 @@
 package integrity
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestTagOutlivesRotation(t *testing.T) {
 	s := newSealer(t, "a", ringText("k1", map[string][]byte{"k1": key1}))
@@ -25,5 +28,27 @@ func TestTagOutlivesRotation(t *testing.T) {
 		if c.ok != c.want {
 			t.Errorf("%s: %v", name, c.ok)
 		}
+	}
+}
+
+// A replica that has not seen a rotation yet learns of it from a tag.
+func TestTagOfAReplicaThatIsAhead(t *testing.T) {
+	source := &turning{text: ringText("k1", map[string][]byte{"k1": key1})}
+	behind, err := NewSealer(t.Context(), "a", source, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := newSealer(t, "a", ringText("k2", map[string][]byte{"k1": key1, "k2": key2}))
+	tag, err := ahead.Tag("session", []byte("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.text = ringText("k2", map[string][]byte{"k1": key1, "k2": key2})
+	if behind.CheckTag("session", tag, []byte("a")) {
+		t.Error("the keyring was fetched again at once")
+	}
+	behind.fetched = time.Time{}
+	if !behind.CheckTag("session", tag, []byte("a")) {
+		t.Error("the tag is refused after the keyring was fetched again")
 	}
 }
