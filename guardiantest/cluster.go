@@ -21,6 +21,7 @@ import (
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/limit"
 )
 
 // Cluster is N guardians, counted from 0. Its methods end the test when they
@@ -89,12 +90,23 @@ func startNode(t testing.TB, i int, tokens *auth.Tokens) *node {
 	health := httpapi.NewMonitor(opened.Check, time.Minute)
 	health.Probe(t.Context())
 	started.handler = httpapi.New(httpapi.Config{
-		Node: opened, Tokens: tokens, Unauthenticated: tokens == nil, Health: health, Storage: "memory",
+		Node: opened, Tokens: auth.NewTokenSet(tokens), Unauthenticated: tokens == nil,
+		Verifier: verifierOf(t, started.server.URL), Sessions: auth.NewSessions(sealer, time.Now), Limits: limit.New(limit.Config{}),
+		Health: health, Storage: "memory",
 		ClientPort: started.server.Listener.Addr().(*net.TCPAddr).Port, AdvertiseURL: started.server.URL,
 		MaxRequests: 100, Logger: log,
 	})
 	started.front.Store(&started.handler)
 	return started
+}
+
+func verifierOf(t testing.TB, url string) *auth.Verifier {
+	t.Helper()
+	verifier, err := auth.NewVerifier([]string{strings.TrimPrefix(url, "http://")}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verifier
 }
 
 // ServeHTTP hands the request to whatever stands in front of the guardian.

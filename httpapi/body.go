@@ -46,6 +46,7 @@ func (s *server) readBody(limit int64) echo.MiddlewareFunc {
 				return s.readError(c, err)
 			}
 			c.Set(bodyKey, body)
+			defer c.Set(bodyKey, nil) // who comes later does not keep it in memory
 			return next(c)
 		}
 	}

@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/fs"
 	"github.com/vault-guardian/guardian/httpapi"
+	"github.com/vault-guardian/guardian/limit"
 )
 
 const (
@@ -67,7 +69,9 @@ func (c *contest) newGuardian(b *testing.B) http.Handler {
 	c.storage = &watched{Backend: directory, deleted: make(chan struct{}, objectsPerVersion*requestsPerRound)}
 	node := newNode(b, c.storage, testKey, log)
 	return httpapi.New(httpapi.Config{
-		Node: node, Unauthenticated: true, Health: httpapi.NewMonitor(node.Check, time.Minute),
+		Node: node, Tokens: auth.NewTokenSet(nil), Unauthenticated: true,
+		Verifier: newVerifier(b, time.Now), Sessions: auth.NewSessions(newSealer(b, "local", testKey, log), time.Now), Limits: limit.New(limit.Config{}),
+		Health:  httpapi.NewMonitor(node.Check, time.Minute),
 		Storage: "fs", MaxRequests: 1000, Logger: log,
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -20,13 +22,24 @@ func (s *server) writeError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	body, status := api.NewErrorResponse(fromFramework(err))
+	body, status := describe(err, c)
+	if limited, ok := errors.AsType[*api.RateLimitedError](err); ok {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(limited.RetryAfter/time.Second)))
+	}
 	if body.Code == codeInternal {
-		body.RequestID = newRequestID()
+		body.RequestID = eventOf(c).RequestID
 		s.log.ErrorContext(c.Request().Context(), "internal error",
 			"request_id", body.RequestID, "method", c.Request().Method, "route", c.Path(), "error", err)
 	}
 	s.answerError(c, status, body)
+}
+
+func describe(err error, c echo.Context) (api.ErrorResponse, int) {
+	body, status := api.NewErrorResponse(fromFramework(err))
+	if body.Code == codeConflict && c.Get(conflictKey) != nil {
+		status = http.StatusConflict
+	}
+	return body, status
 }
 
 func (s *server) answerError(c echo.Context, status int, body api.ErrorResponse) {
@@ -42,7 +55,15 @@ func (s *server) answerError(c echo.Context, status int, body api.ErrorResponse)
 	}
 }
 
-var codeInternal = api.RowOf(api.ErrInternal).Code
+var (
+	codeInternal = api.RowOf(api.ErrInternal).Code
+	codeConflict = api.RowOf(api.ErrVersionConflict).Code
+)
+
+// conflictKey marks calls whose version conflicts are 409: those of V2, and
+// those of V1 with a proof or a session, whose clients tell a conflict by that.
+// A bare push is answered 400, as operators know it.
+const conflictKey = "conflict is 409"
 
 // fromFramework turns what the router reports into errors of the protocol.
 func fromFramework(err error) error {

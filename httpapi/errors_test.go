@@ -51,6 +51,8 @@ func refusals() []refusal {
 		badVersion   = "version must be a whole number from 0 to 18446744073709551615, without exponent"
 		badThreshold = "threshold must be 0 (unknown) or from 2 to 255"
 		badSplit     = "split must be 32 hex digits"
+		badName      = "secret name invalid: only alphanumeric, underscore, hyphen allowed"
+		secret       = api.RouteSecrets + "/name"
 	)
 	return []refusal{
 		{name: "empty", route: pushRoute, body: "", status: 400, code: "empty_body", reason: "empty body"},
@@ -105,6 +107,29 @@ func refusals() []refusal {
 		{name: "manifest too large", route: pushRoute, body: withField("manifest", `"`+base64.StdEncoding.EncodeToString(make([]byte, api.MaxManifestSize+1))+`"`), status: 400, code: "invalid_manifest", reason: "manifest too large"},
 		{name: "manifest an object", route: pushRoute, body: withField("manifest", `{}`), status: 400, code: "invalid_manifest", reason: "manifest must be a string"},
 
+		{name: "history without identity", route: api.RouteHistory, body: `{}`, status: 400, code: "invalid_identity", reason: "identity must be exactly 64 hex characters"},
+		{name: "challenge without body", route: api.RouteChallenge, status: 400, code: "empty_body", reason: "empty body"},
+		{name: "challenge of no identity", route: api.RouteV2Challenge, body: pullBody(identity("g")), status: 400, code: "invalid_identity", reason: "identity must be hex"},
+		{name: "session of no challenge", route: api.RouteSession, body: pullBody(id), status: 401, code: "token_invalid", reason: "invalid session token"},
+		{name: "session with a fraction", route: api.RouteV2Session, body: `{"identity":"` + id + `","created_ns":1.5}`, status: 400, code: "invalid_json", reason: "invalid JSON"},
+		{name: "pull with a malformed session", route: pullRoute, body: pullBody(id), header: withSession("x"), status: 401, code: "token_invalid", reason: "invalid session token"},
+		{name: "pull with a proof of nobody", route: pullRoute, body: `{"identity":"` + id + `","pubkey":"x","signature":"y"}`, status: 401, code: "ownership_invalid", reason: "invalid ownership signature"},
+		{name: "signature a number", route: pullRoute, body: `{"identity":"` + id + `","signature":1}`, status: 400, code: "invalid_json", reason: "invalid JSON"},
+
+		{name: "name invalid", method: "PUT", route: api.RouteSecrets + "/a.b", status: 400, code: "invalid_name", reason: badName},
+		{name: "name too long", method: "GET", route: api.RouteSecrets + "/" + strings.Repeat("a", 129), status: 400, code: "invalid_name", reason: "secret name too long"},
+		{name: "put without session", method: "PUT", route: secret, body: `{}`, status: 401, code: "token_required", reason: "session token required"},
+		{name: "get without session", method: "GET", route: secret, status: 401, code: "token_required", reason: "session token required"},
+		{name: "versions without session", method: "GET", route: secret + "/versions", status: 401, code: "token_required", reason: "session token required"},
+		{name: "list without session", method: "GET", route: api.RouteSecrets, status: 401, code: "token_required", reason: "session token required"},
+		{name: "delete with a wrong session", method: "DELETE", route: secret, header: withSession(id + ":1:" + id), status: 401, code: "token_invalid", reason: "invalid session token"},
+		{name: "put of 1 MiB and a byte", method: "PUT", route: secret, body: strings.Repeat(" ", api.MaxPushBody+1), status: 413, code: "body_too_large", reason: "request body too large"},
+		{name: "get with 4 KiB and a byte", method: "GET", route: secret, body: strings.Repeat(" ", api.MaxBody+1), status: 413, code: "body_too_large", reason: "request body too large"},
+		{name: "put of a form", method: "PUT", route: secret, body: "x", header: contentType("text/plain"), status: 415, code: "unsupported_media_type", reason: "unsupported media type: send application/json"},
+		{name: "POST to a secret", route: secret, body: `{}`, status: 405, code: "method_not_allowed", reason: "method not allowed"},
+		{name: "PUT to the list", method: "PUT", route: api.RouteSecrets, body: `{}`, status: 405, code: "method_not_allowed", reason: "method not allowed"},
+		{name: "GET of challenge", method: "GET", route: api.RouteChallenge, status: 405, code: "method_not_allowed", reason: "method not allowed"},
+
 		{name: "push of 1 MiB and a byte", route: pushRoute, body: goodPush + strings.Repeat(" ", api.MaxPushBody), status: 413, code: "body_too_large", reason: "request body too large"},
 		{name: "pull of 4 KiB and a byte", route: pullRoute, body: pullBody(id) + strings.Repeat(" ", api.MaxBody), status: 413, code: "body_too_large", reason: "request body too large"},
 		{name: "delete of 4 KiB and a byte", route: deleteCall, body: strings.Repeat(" ", api.MaxBody+1), status: 413, code: "body_too_large", reason: "request body too large"},
@@ -153,7 +178,7 @@ func TestEveryRefusalOverHTTP(t *testing.T) {
 // Each row of the table that can be had is had somewhere in this package.
 func TestEveryRowIsSent(t *testing.T) {
 	elsewhere := []string{
-		"version_conflict", "token_required", "token_invalid", "integrity_failed",
+		"version_conflict", "quota_exceeded", "ownership_required", "rate_limited", "integrity_failed",
 		"internal", "storage_unavailable", "overloaded", "key_unavailable",
 	}
 	sent := map[string]bool{}
@@ -270,7 +295,7 @@ func TestKeyUnavailable(t *testing.T) {
 	ring := `{"primary":"k2","keys":{"default":"` + testKey + `","k2":"ff` + testKey[2:] + `"}}`
 	rotated := newNode(t, p.store, ring, slog.New(slog.DiscardHandler))
 	share := guardian.Share{Data: []byte("share"), Version: 1}
-	if err := rotated.Push(t.Context(), guardian.Slot{Identity: id}, share); err != nil {
+	if err := rotated.Push(t.Context(), guardian.Slot{Identity: id}, share, guardian.Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	got := p.post(t, pullRoute, pullBody(id))

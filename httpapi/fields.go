@@ -19,6 +19,10 @@ var (
 		Sentinel: api.ErrInvalidSplit,
 		Text:     fmt.Sprintf("split must be %d hex digits", hex.EncodedLen(api.SplitSize)),
 	}
+	errVersionNumber = &api.FieldError{
+		Sentinel: api.ErrInvalidVersion,
+		Text:     "version must be a whole number from 0 to 18446744073709551615, without exponent",
+	}
 	errVersionMissing = fmt.Errorf("%w: version is missing", api.ErrInvalidJSON)
 )
 

@@ -2,12 +2,14 @@ package httpapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/limit"
 )
 
 const (
@@ -70,47 +73,122 @@ func withTokens(t testing.TB, tokenOf map[string]string) option {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(c *httpapi.Config, _ *slog.LevelVar) { c.Tokens, c.Unauthenticated = tokens, false }
+	return func(c *httpapi.Config, _ *slog.LevelVar) {
+		c.Tokens, c.Unauthenticated = auth.NewTokenSet(tokens), false
+	}
 }
 
 func withMaxRequests(n int) option {
 	return func(c *httpapi.Config, _ *slog.LevelVar) { c.MaxRequests = n }
 }
 
+func withOwnership(mode guardian.Ownership) option {
+	return func(c *httpapi.Config, _ *slog.LevelVar) { c.Ownership = mode }
+}
+
+func withOldestProof(version int) option {
+	return func(c *httpapi.Config, _ *slog.LevelVar) { c.OldestProof = version }
+}
+
+func withLimits(of limit.Config) option {
+	return func(c *httpapi.Config, _ *slog.LevelVar) { c.Limits = limit.New(of) }
+}
+
+func withTrustedProxies(proxies ...string) option {
+	return func(c *httpapi.Config, _ *slog.LevelVar) {
+		for _, proxy := range proxies {
+			c.TrustedProxies = append(c.TrustedProxies, netip.MustParsePrefix(proxy))
+		}
+	}
+}
+
 func atDebug(_ *httpapi.Config, level *slog.LevelVar) { level.Set(slog.LevelDebug) }
 
-// newPlane makes a plane over a fresh in-memory storage; inject may be nil.
-func newPlane(t testing.TB, inject func(backendtest.Call) backendtest.Fault, options ...option) *plane {
+// setup is what a plane is made over. Its zero value is a node of its own over
+// a fresh in-memory storage.
+type setup struct {
+	inject   func(backendtest.Call) backendtest.Fault
+	store    backend.Backend
+	nodeID   string
+	keyring  string
+	now      func() time.Time
+	maxBytes int64
+}
+
+func (s setup) withDefaults() setup {
+	if s.store == nil {
+		s.store = backendtest.NewMemory()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.nodeID = cmp.Or(s.nodeID, "local")
+	s.keyring = cmp.Or(s.keyring, testKey)
+	return s
+}
+
+// newPlane makes a plane over a fresh in-memory storage.
+func newPlane(t testing.TB, options ...option) *plane {
 	t.Helper()
-	p := &plane{log: &logBuffer{}}
+	return newPlaneOver(t, setup{}, options...)
+}
+
+func newPlaneOver(t testing.TB, from setup, options ...option) *plane {
+	t.Helper()
+	from = from.withDefaults()
+	p := &plane{log: &logBuffer{}, store: &backendtest.Faulty{Backend: from.store}}
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: level}))
-	p.store = &backendtest.Faulty{Backend: backendtest.NewMemory()}
-	p.node = newNode(t, p.store, testKey, log)
-	p.store.Inject = inject
-	p.monitor = httpapi.NewMonitor(p.node.Check, time.Minute)
-	p.monitor.Probe(t.Context())
+	sealer := newSealer(t, from.nodeID, from.keyring, log)
 	cfg := httpapi.Config{
-		Node: p.node, Unauthenticated: true, Health: p.monitor, Storage: "fs",
-		ClientPort: 7500, AdvertiseURL: "http://guardian.example:7500",
+		Tokens: auth.NewTokenSet(nil), Unauthenticated: true,
+		Verifier: newVerifier(t, from.now), Sessions: auth.NewSessions(sealer, from.now), Limits: limit.New(limit.Config{}),
+		Storage:    "fs",
+		ClientPort: 7500, AdvertiseURL: "http://" + audience,
 		MaxRequests: 100, Logger: log,
 	}
 	for _, o := range options {
 		o(&cfg, level)
 	}
+	p.node = newNodeWith(t, p.store, sealer, guardian.Config{Ownership: cfg.Ownership, MaxBytes: from.maxBytes, Logger: log})
+	p.store.Inject = from.inject
+	p.monitor = httpapi.NewMonitor(p.node.Check, time.Minute)
+	p.monitor.Probe(t.Context())
+	cfg.Node, cfg.Health = p.node, p.monitor
 	p.handler = httpapi.New(cfg)
 	return p
 }
 
-func newNode(t testing.TB, store backend.Backend, keyring string, log *slog.Logger) *guardian.Node {
+func newSealer(t testing.TB, nodeID, keyring string, log *slog.Logger) *integrity.Sealer {
 	t.Helper()
-	sealer, err := integrity.NewSealer(t.Context(), "local", integrity.InlineSource{Text: keyring}, log)
+	sealer, err := integrity.NewSealer(t.Context(), nodeID, integrity.InlineSource{Text: keyring}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := guardian.Open(t.Context(), store, sealer, guardian.Config{
-		Retain: 2, RequestTimeout: 30 * time.Second, Logger: log,
-	})
+	return sealer
+}
+
+// audience is what the planes of the tests are dialled by.
+const audience = "guardian.example:7500"
+
+func newVerifier(t testing.TB, now func() time.Time) *auth.Verifier {
+	t.Helper()
+	verifier, err := auth.NewVerifier([]string{audience}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verifier
+}
+
+func newNode(t testing.TB, store backend.Backend, keyring string, log *slog.Logger) *guardian.Node {
+	t.Helper()
+	return newNodeWith(t, store, newSealer(t, "local", keyring, log), guardian.Config{Logger: log})
+}
+
+func newNodeWith(t testing.TB, store backend.Backend, sealer *integrity.Sealer, cfg guardian.Config) *guardian.Node {
+	t.Helper()
+	cfg.Retain, cfg.RequestTimeout = 2, 30*time.Second
+	node, err := guardian.Open(t.Context(), store, sealer, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +200,16 @@ func newNode(t testing.TB, store backend.Backend, keyring string, log *slog.Logg
 	return node
 }
 
-// start serves a plane over real HTTP.
+// start serves a plane over real HTTP and a fresh in-memory storage; inject may
+// be nil.
 func start(t testing.TB, inject func(backendtest.Call) backendtest.Fault, options ...option) *plane {
 	t.Helper()
-	p := newPlane(t, inject, options...)
+	return startOver(t, setup{inject: inject}, options...)
+}
+
+func startOver(t testing.TB, from setup, options ...option) *plane {
+	t.Helper()
+	p := newPlaneOver(t, from, options...)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

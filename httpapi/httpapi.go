@@ -7,13 +7,16 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/limit"
 )
 
 // Config is what the client plane needs.
@@ -21,11 +24,23 @@ type Config struct {
 	Node *guardian.Node
 	// Tokens are the bearer tokens taken. When there is one, every call that
 	// is not open needs one.
-	Tokens *auth.Tokens
+	Tokens *auth.TokenSet
 	// Unauthenticated lets everybody in when Tokens is empty. Without it and
-	// without tokens nobody is let in.
+	// without tokens, only who proves ownership is let in, where that is
+	// required; else nobody.
 	Unauthenticated bool
-	Health          *Monitor
+	// Ownership is the node's: who must prove to own what they ask for.
+	// OldestProof is the oldest version of a proof taken, 1 or 2.
+	Ownership   guardian.Ownership
+	OldestProof int
+	Verifier    *auth.Verifier
+	Sessions    *auth.Sessions
+	Limits      *limit.Limits
+	// Audit keeps a line of every decision; nil keeps none.
+	Audit *audit.Log
+	// TrustedProxies are believed what X-Forwarded-For says.
+	TrustedProxies []netip.Prefix
+	Health         *Monitor
 	// Storage names the kind of storage in RouteStatus.
 	Storage string
 	// ClientPort is the port listened on, and AdvertiseURL what clients use.
@@ -56,6 +71,7 @@ func New(cfg Config) http.Handler {
 	e.Use(s.recoverPanics)
 	s.routeOpen(e)
 	s.routeV1(e)
+	s.routeV2(e)
 	return e
 }
 
@@ -75,20 +91,43 @@ func (s *server) routeOpen(e *echo.Echo) {
 }
 
 func (s *server) routeV1(e *echo.Echo) {
-	e.POST(api.RoutePush, serve(parsePush, s.push), s.guarded(api.MaxPushBody)...)
-	e.POST(api.RoutePull, serve(parsePull, s.pull), s.guarded(api.MaxBody)...)
-	e.POST(api.RouteDelete, serve(parseDelete, s.delete), s.guarded(api.MaxBody)...)
+	e.POST(api.RoutePush, serve(s, parsePush, s.push), s.guarded(audit.Push, api.MaxPushBody)...)
+	e.POST(api.RoutePull, serve(s, parsePull, s.pull), s.guarded(audit.Pull, api.MaxBody)...)
+	e.POST(api.RouteHistory, serve(s, parseHistory, s.history), s.guarded(audit.History, api.MaxBody)...)
+	e.POST(api.RouteDelete, serve(s, parseDelete, s.delete), s.guarded(audit.Delete, api.MaxBody)...)
+	for _, route := range []string{api.RouteChallenge, api.RouteV2Challenge} {
+		e.POST(route, serveOpen(s, s.challenge), s.guarded(audit.Challenge, api.MaxBody)...)
+	}
+	for _, route := range []string{api.RouteSession, api.RouteV2Session} {
+		e.POST(route, serveOpen(s, s.session), s.guarded(audit.Session, api.MaxBody)...)
+	}
+}
+
+func (s *server) routeV2(e *echo.Echo) {
+	e.GET(api.RouteSecrets, serveSecret(s, parseList, s.listSecrets), s.guarded(audit.List, api.MaxBody)...)
+	e.PUT(api.RouteSecret, serveSecret(s, parsePut, s.putSecret), s.guarded(audit.Put, api.MaxPushBody)...)
+	e.GET(api.RouteSecret, serveSecret(s, parseGet, s.getSecret), s.guarded(audit.Get, api.MaxBody)...)
+	e.DELETE(api.RouteSecret, serveSecret(s, parseDeleteSecret, s.deleteSecret), s.guarded(audit.DeleteSecret, api.MaxBody)...)
+	e.GET(api.RouteVersions, serveSecret(s, parseVersions, s.history), s.guarded(audit.Versions, api.MaxBody)...)
+	// What has slashes in it, or nothing, is no name either.
+	for method, action := range map[string]audit.Action{
+		http.MethodGet: audit.Get, http.MethodPut: audit.Put, http.MethodDelete: audit.DeleteSecret,
+	} {
+		e.Add(method, api.RouteSecrets+"/*", func(echo.Context) error { return checkName("/") }, s.guarded(action, api.MaxPushBody)...)
+	}
 }
 
 // guarded is what a call passes before its handler, in this order. What is
 // decided by who or where the caller is (tokens, limits per address) comes
 // before the body; what is decided by whose share it is (ownership, limits per
 // identity) has its place in serve, between parse and answer.
-func (s *server) guarded(maxBody int64) []echo.MiddlewareFunc {
+func (s *server) guarded(action audit.Action, maxBody int64) []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{
-		s.authenticate,
+		s.audited(action),
+		s.identifyCaller,
 		requireJSON,
 		s.readBody(maxBody),
+		s.boundActor,
 		s.takeSlot,
 		limitStorageTime,
 	}

@@ -172,7 +172,7 @@ func TestBodyThatEndsEarly(t *testing.T) {
 // it waited for sees that.
 func TestStorageDeadline(t *testing.T) {
 	ends := make(chan time.Time, 1)
-	p := newPlane(t, nil)
+	p := newPlane(t)
 	p.store.Backend = deadlineSpy{p.store.Backend, ends}
 	request := newRequest(t, pullRoute, pullBody(id))
 	before := time.Now()
@@ -186,7 +186,7 @@ func TestStorageDeadline(t *testing.T) {
 
 // A call whose client is gone is not carried on.
 func TestClientGone(t *testing.T) {
-	p := newPlane(t, nil)
+	p := newPlane(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	got := serveDirectly(p, newRequest(t, pushRoute, goodPush).WithContext(ctx))

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -39,24 +38,6 @@ func panicError(value any) error {
 		return fmt.Errorf("%w: panic: %w\n%s", api.ErrInternal, err, stack)
 	}
 	return fmt.Errorf("%w: panic with a %T\n%s", api.ErrInternal, value, stack)
-}
-
-// authenticate lets a call pass whose bearer token (RFC 6750) is known.
-func (s *server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if s.cfg.Unauthenticated && s.cfg.Tokens.Empty() {
-			return next(c)
-		}
-		scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
-		token = strings.TrimSpace(token)
-		if !strings.EqualFold(scheme, "Bearer") || token == "" {
-			return api.ErrTokenRequired
-		}
-		if _, ok := s.cfg.Tokens.Actor(token); !ok {
-			return api.ErrTokenInvalid
-		}
-		return next(c)
-	}
 }
 
 func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {

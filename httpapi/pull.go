@@ -3,36 +3,26 @@ package httpapi
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
 // lookup is a valid pull.
 type lookup struct {
-	slot    guardian.Slot
+	ask
 	version *uint64 // nil: the current one
 }
 
 func parsePull(r api.PullRequest) (lookup, error) {
-	identity, err := api.ParseIdentity(r.Identity)
-	return lookup{guardian.Slot{Identity: identity}, r.Version}, err
+	a, err := askFor(auth.Pull, r.Identity, r.Proof)
+	return lookup{a, r.Version}, err
 }
 
-func (s *server) pull(ctx context.Context, l lookup) (api.PullResponse, error) {
-	identity := s.logged(ctx, l.slot)
-	share, err := s.cfg.Node.Pull(ctx, l.slot, l.version)
-	if errors.Is(err, api.ErrNotFound) {
-		return api.PullResponse{}, err
-	}
-	if err != nil {
-		s.log.ErrorContext(ctx, fmt.Sprintf("failed to read share for %s: %v", identity, err), "identity", identity, "error", err)
-		return api.PullResponse{}, err
-	}
-	s.log.InfoContext(ctx, fmt.Sprintf("served share for identity %s (%d bytes)", identity, len(share.Data)),
-		"identity", identity, "bytes", len(share.Data), "version", share.Version)
+func (s *server) pull(ctx context.Context, by guardian.Caller, l lookup) (api.PullResponse, error) {
+	share, err := s.fetch(ctx, by, l)
 	return api.PullResponse{
 		Share:     base64.StdEncoding.EncodeToString(share.Data),
 		Version:   share.Version,
@@ -40,5 +30,40 @@ func (s *server) pull(ctx context.Context, l lookup) (api.PullResponse, error) {
 		Split:     share.Split,
 		Epoch:     share.Epoch,
 		Manifest:  base64.StdEncoding.EncodeToString(share.Manifest),
-	}, nil
+	}, err
+}
+
+// fetch pulls and logs.
+func (s *server) fetch(ctx context.Context, by guardian.Caller, l lookup) (guardian.Share, error) {
+	share, err := s.cfg.Node.Pull(ctx, l.slot, l.version, by)
+	if err != nil {
+		return guardian.Share{}, s.readFailed(ctx, l.slot, err)
+	}
+	identity := s.logged(ctx, l.slot)
+	s.log.InfoContext(ctx, fmt.Sprintf("served share for identity %s (%d bytes)", identity, len(share.Data)),
+		"identity", identity, "bytes", len(share.Data), "version", share.Version)
+	return share, nil
+}
+
+// readFailed logs what is not a refusal, and passes the error on.
+func (s *server) readFailed(ctx context.Context, slot guardian.Slot, err error) error {
+	if !isRefusal(err) {
+		identity := s.logged(ctx, slot)
+		s.log.ErrorContext(ctx, fmt.Sprintf("failed to read share for %s: %v", identity, err), "identity", identity, "error", err)
+	}
+	return err
+}
+
+func parseHistory(r api.HistoryRequest) (ask, error) { return askFor(auth.Pull, r.Identity, r.Proof) }
+
+func (s *server) history(ctx context.Context, by guardian.Caller, a ask) (api.HistoryResponse, error) {
+	versions, err := s.cfg.Node.History(ctx, a.slot, by)
+	if err != nil {
+		return api.HistoryResponse{}, s.readFailed(ctx, a.slot, err)
+	}
+	response := api.HistoryResponse{Versions: []api.VersionInfo{}}
+	for _, v := range versions {
+		response.Versions = append(response.Versions, api.VersionInfo(v))
+	}
+	return response, nil
 }

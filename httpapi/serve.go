@@ -6,18 +6,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/guardian"
 )
 
-// serve is every call with a body: decode the Request, parse it into something
-// valid, answer it. The two functions return errors of package api.
-func serve[Request, Valid, Response any](
+// serve is every V1 call on a share: decode the Request, parse it into
+// something valid, admit the caller, answer. The functions return errors of
+// package api.
+func serve[Request any, Valid question, Response any](
+	s *server,
 	parse func(Request) (Valid, error),
-	answer func(context.Context, Valid) (Response, error),
+	answer func(context.Context, guardian.Caller, Valid) (Response, error),
 ) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		request, err := decode[Request](bodyOf(c))
@@ -28,11 +30,67 @@ func serve[Request, Valid, Response any](
 		if err != nil {
 			return err
 		}
-		response, err := answer(c.Request().Context(), valid)
+		by, err := s.admit(c, valid.asked())
 		if err != nil {
 			return err
 		}
-		return c.JSON(http.StatusOK, response)
+		response, err := answer(c.Request().Context(), by, valid)
+		if err != nil {
+			return err
+		}
+		return s.succeed(c, response)
+	}
+}
+
+// serveOpen is a call with a body that asks for nothing of anybody's.
+func serveOpen[Request, Response any](s *server, answer func(Request) (Response, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		request, err := decode[Request](bodyOf(c))
+		if err != nil {
+			return err
+		}
+		response, err := answer(request)
+		if err != nil {
+			return err
+		}
+		return s.answer(c, response)
+	}
+}
+
+// serveSecret is every V2 call. Whose secrets they are the session says; the
+// name is checked before anything else is done with it, and the proof is in
+// the headers.
+func serveSecret[Valid question, Response any](
+	s *server,
+	parse func(secretCall) (Valid, error),
+	answer func(context.Context, guardian.Caller, Valid) (Response, error),
+) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Set(conflictKey, true)
+		call, err := s.secretCall(c)
+		if err != nil {
+			return err
+		}
+		valid, err := parse(call)
+		if err != nil {
+			return err
+		}
+		a := valid.asked()
+		if s.cfg.Ownership != guardian.OwnershipOff && a.proof.Signature == "" {
+			return api.ErrOwnershipRequired
+		}
+		by, err := s.admit(c, a)
+		if err != nil {
+			return err
+		}
+		response, err := answer(c.Request().Context(), by, valid)
+		if errors.Is(err, api.ErrNotFound) {
+			return api.ErrSecretNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return s.succeed(c, response)
 	}
 }
 
@@ -64,10 +122,7 @@ func ofType(field string) error {
 	case "share":
 		return &api.FieldError{Sentinel: api.ErrInvalidShare, Text: "share must be a string"}
 	case "version":
-		return &api.FieldError{
-			Sentinel: api.ErrInvalidVersion,
-			Text:     "version must be a whole number from 0 to 18446744073709551615, without exponent",
-		}
+		return errVersionNumber
 	case "threshold":
 		return errThreshold
 	case "split":
