@@ -207,6 +207,44 @@ func TestPersist(t *testing.T) {
 	}
 }
 
+func TestPersistWaitsAsLongAsItIsTold(t *testing.T) {
+	const deadline = 40 * time.Second
+	for name, test := range map[string]struct {
+		told  time.Duration
+		bound bool // by the deadline
+		calls int
+	}{
+		"a while":              {10 * time.Second, true, 2},
+		"beyond the deadline":  {deadline, true, 1},
+		"a while, no deadline": {deadline, false, 2},
+		"for ever":             {time.Hour, false, 1},
+		"not":                  {0, true, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := t.Context(), func() {}
+			if test.bound {
+				ctx, cancel = context.WithTimeout(ctx, deadline)
+			}
+			defer cancel()
+			start, calls := time.Now(), 0
+			limited := &Error{Guardian: "http://a", Status: 429, Err: &api.RateLimitedError{RetryAfter: test.told}}
+			err := persist(ctx, 0, func() error {
+				if calls++; calls == 1 {
+					return limited
+				}
+				return nil
+			})
+			waited := time.Since(start)
+			if calls != test.calls || calls == 1 != errors.Is(err, api.ErrRateLimited) {
+				t.Errorf("%s: %d calls, %v", name, calls, err)
+			}
+			if calls == 1 && waited != 0 || calls == 2 && (waited < test.told || waited > test.told+firstDelay) {
+				t.Errorf("%s: waited %v", name, waited)
+			}
+		})
+	}
+}
+
 // A guardian that shows its current share for whatever version is asked for
 // adds nothing.
 func TestReadHoldingWantsTheVersionAskedFor(t *testing.T) {

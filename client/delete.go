@@ -26,7 +26,7 @@ type DeleteReport struct {
 // that fewer than K are left over. Errors: *QuorumError otherwise;
 // api.ErrNotFound when no guardian holds anything and enough have said so.
 func (v *Vault) Delete(ctx context.Context, identity string) (DeleteReport, error) {
-	identity, err := checkIdentity(identity)
+	identity, err := v.checkIdentity(identity)
 	if err != nil {
 		return DeleteReport{}, err
 	}

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -31,14 +34,15 @@ const (
 )
 
 // newHTTPClient never follows a redirect: it would carry token and share to
-// wherever the answer says.
-func newHTTPClient() *http.Client {
+// wherever the answer says. Without roots it trusts the system's.
+func newHTTPClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Timeout:       attemptTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			TLSHandshakeTimeout:    tlsTimeout,
 			ResponseHeaderTimeout:  responseTimeout,
 			IdleConnTimeout:        time.Minute,
@@ -51,54 +55,85 @@ func newHTTPClient() *http.Client {
 // do is the mirror of the server's handlers: one JSON request, one JSON
 // answer, and an error of package api when the answer is not a success.
 func do[Answer any](ctx context.Context, g *Guardian, method, route string, body any) (Answer, error) {
+	return send[Answer](ctx, g, call{method: method, route: route, body: body})
+}
+
+// call is one request.
+type call struct {
+	method, route string
+	query         string
+	header        http.Header
+	body          any // nil for none
+}
+
+// send is do for a call that says more than method, route and body.
+func send[Answer any](ctx context.Context, g *Guardian, c call) (Answer, error) {
 	var answer Answer
-	status, data, err := g.exchange(ctx, method, route, body)
+	got, err := g.exchange(ctx, c)
 	if err == nil {
-		err = decode(status, data, &answer)
+		err = got.decode(&answer)
 	}
 	if err != nil {
-		return answer, &Error{Guardian: g.URL(), Status: status, Err: g.discreet(err)}
+		return answer, &Error{Guardian: g.URL(), Status: got.status, Err: g.discreet(err)}
 	}
 	return answer, nil
 }
 
-// exchange returns the status and the body of the answer; the status is 0
-// when there was no whole answer.
-func (g *Guardian) exchange(ctx context.Context, method, route string, body any) (int, []byte, error) {
-	request, err := g.newRequest(ctx, method, route, body)
+// reply is a whole answer; its status is 0 when there was none.
+type reply struct {
+	status     int
+	retryAfter time.Duration
+	body       []byte
+}
+
+func (g *Guardian) exchange(ctx context.Context, c call) (reply, error) {
+	request, err := g.newRequest(ctx, c)
 	if err != nil {
-		return 0, nil, err
+		return reply{}, err
 	}
 	response, err := g.http.Do(request)
 	if err != nil {
-		return 0, nil, transportError(ctx, err)
+		return reply{}, transportError(ctx, err)
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return 0, nil, fmt.Errorf("reading the answer: %w", transportError(ctx, err))
+		return reply{}, fmt.Errorf("reading the answer: %w", transportError(ctx, err))
 	}
 	if len(data) > maxAnswer {
-		return response.StatusCode, nil, fmt.Errorf("the answer is longer than %d bytes: is there a guardian behind this URL?", maxAnswer)
+		return reply{status: response.StatusCode}, fmt.Errorf("the answer is longer than %d bytes: is there a guardian behind this URL?", maxAnswer)
 	}
-	return response.StatusCode, data, nil
+	return reply{response.StatusCode, retryAfter(response.Header), data}, nil
 }
 
-func (g *Guardian) newRequest(ctx context.Context, method, route string, body any) (*http.Request, error) {
+// retryAfter is what the header (RFC 9110 section 10.2.3) says in seconds, 0
+// for none or a date, which would want our clocks to agree.
+func retryAfter(header http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+func (g *Guardian) newRequest(ctx context.Context, c call) (*http.Request, error) {
 	var content io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
+	if c.body != nil {
+		data, err := json.Marshal(c.body)
 		if err != nil {
 			return nil, fmt.Errorf("encoding the request: %w", err)
 		}
 		content = bytes.NewReader(data)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, g.base.JoinPath(route).String(), content)
+	target := g.base.JoinPath(c.route)
+	target.RawQuery = c.query
+	request, err := http.NewRequestWithContext(ctx, c.method, target.String(), content)
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
+	maps.Copy(request.Header, c.header)
 	request.Header.Set("Accept", "application/json")
-	if body != nil {
+	if c.body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	if g.token != "" {
@@ -132,21 +167,25 @@ func transportError(ctx context.Context, err error) error {
 	return errNotHTTP
 }
 
-func decode(status int, data []byte, answer any) error {
-	if status == http.StatusOK {
-		if err := json.Unmarshal(data, answer); err != nil {
+func (r reply) decode(answer any) error {
+	if r.status == http.StatusOK {
+		if err := json.Unmarshal(r.body, answer); err != nil {
 			return errors.New("the answer is not a guardian's JSON: is there a guardian behind this URL?")
 		}
 		return nil
 	}
-	if status >= 300 && status < 400 {
-		return fmt.Errorf("HTTP %d: redirects are not followed: give the URL of the guardian itself", status)
+	if r.status >= 300 && r.status < 400 {
+		return fmt.Errorf("HTTP %d: redirects are not followed: give the URL of the guardian itself", r.status)
 	}
 	var failure api.ErrorResponse
-	if json.Unmarshal(data, &failure) != nil || failure.Code == "" {
-		return fmt.Errorf("HTTP %d without a guardian's error: is there a guardian behind this URL?", status)
+	if json.Unmarshal(r.body, &failure) != nil || failure.Code == "" {
+		return fmt.Errorf("HTTP %d without a guardian's error: is there a guardian behind this URL?", r.status)
 	}
-	return failure.Err()
+	err := failure.Err()
+	if errors.Is(err, api.ErrRateLimited) {
+		return &api.RateLimitedError{RetryAfter: r.retryAfter}
+	}
+	return err
 }
 
 // discreet replaces a guardian's own words by those of this build when they

@@ -24,6 +24,10 @@ var (
 	// ErrVersionSpent reports that no version is left above the current one.
 	ErrVersionSpent = errors.New("no version is left above the current one")
 
+	errNoKey       = errors.New("that takes the key of its owner")
+	errName        = &api.FieldError{Sentinel: api.ErrInvalidName, Text: "the name of a secret is 1 to 128 of A-Z a-z 0-9 _ -"}
+	errNotSession  = errors.New("the answer is no session of ours: is there a guardian behind this URL?")
+	errNotList     = errors.New("the answer is no list of secrets: is there a guardian behind this URL?")
 	errNotHTTP     = errors.New("the answer is not a guardian's HTTP: is there a guardian behind this URL?")
 	errCertificate = errors.New("the certificate is not one for this host")
 	errNotDone     = errors.New("the answer does not say that it was done: is there a guardian behind this URL?")
@@ -48,7 +52,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // QuorumError reports that too few guardians did what was asked.
 type QuorumError struct {
-	// Action is what was asked: push, pull, delete.
+	// Action is what was asked: push, pull, delete, history, list.
 	Action string
 	// Need and Got count guardians, for a pull shares.
 	Need, Got int

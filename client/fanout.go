@@ -2,8 +2,11 @@ package client
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/vault-guardian/guardian/api"
 )
 
 const (
@@ -17,6 +20,8 @@ const (
 
 	firstDelay = 50 * time.Millisecond
 	lastDelay  = 2 * time.Second
+	// longestWait bounds what is waited because a guardian asks for it.
+	longestWait = time.Minute
 )
 
 // answer is what the guardian at a position (from 0) gave.
@@ -79,11 +84,28 @@ func persist(ctx context.Context, attempts int, call func() error) error {
 		if ctx.Err() != nil && last != nil && err != nil {
 			return last
 		}
-		if err == nil || attempt == attempts || !retriable(err) || !sleep(ctx, spread(delay)) {
+		if err == nil || attempt == attempts || !retriable(err) {
+			return err
+		}
+		if wait, worthIt := pause(ctx, err, delay); !worthIt || !sleep(ctx, wait) {
 			return err
 		}
 		last = err
 	}
+}
+
+// pause is how long to wait after an error: a delay, and what a guardian asks
+// for that limits how often it is called. That is not worth it where ctx ends
+// before.
+func pause(ctx context.Context, err error, delay time.Duration) (wait time.Duration, worthIt bool) {
+	wait = spread(delay)
+	limited, ok := errors.AsType[*api.RateLimitedError](err)
+	if !ok {
+		return wait, true
+	}
+	wait += limited.RetryAfter
+	deadline, bounded := ctx.Deadline()
+	return wait, wait <= longestWait && (!bounded || wait < time.Until(deadline))
 }
 
 // spread returns half to all of a delay, at random.

@@ -12,24 +12,35 @@ import (
 	"net/url"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/auth"
 )
 
 // Guardian talks to one node. Safe for concurrent use.
 type Guardian struct {
-	base  *url.URL
-	token string
-	http  *http.Client
+	base    *url.URL
+	token   string
+	owner   *owner // nil: calls are not proved
+	session session
+	http    *http.Client
 }
 
 // New returns the guardian at a URL: http or https, without user, query or
 // fragment. A bare host:port is taken as http on the loopback interface only.
 // The token is sent as bearer token with every request unless it is "".
-func New(rawURL, token string) (*Guardian, error) {
+func New(rawURL, token string, with ...Option) (*Guardian, error) {
+	var o options
+	for _, option := range with {
+		option(&o)
+	}
 	base, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	return &Guardian{base: base, token: token, http: newHTTPClient()}, nil
+	owner, err := newOwner(o.key, o.name, base)
+	if err != nil {
+		return nil, err
+	}
+	return &Guardian{base: base, token: token, owner: owner, http: newHTTPClient(o.roots)}, nil
 }
 
 // URL returns the guardian's base URL; it holds no credentials.
@@ -37,8 +48,16 @@ func (g *Guardian) URL() string { return g.base.String() }
 
 // Push stores one share. Errors are [*Error] over those of package api;
 // *api.VersionConflictError says with Stored whether the very same share is
-// there already.
-func (g *Guardian) Push(ctx context.Context, request api.PushRequest) error {
+// there already, *api.RateLimitedError when to come back. With a key, what
+// cannot be signed is an error too and nothing is sent: auth.ErrClaim where the
+// identity is not the key's. So it is with the other calls.
+func (g *Guardian) Push(ctx context.Context, request api.PushRequest) (err error) {
+	if request.Proof, err = g.owner.provePush(request); err != nil {
+		return err
+	}
+	if g.named() {
+		return g.put(ctx, request)
+	}
 	response, err := do[api.PushResponse](ctx, g, http.MethodPost, api.RoutePush, request)
 	if err == nil && response.Status != "stored" {
 		return g.notDone()
@@ -48,14 +67,38 @@ func (g *Guardian) Push(ctx context.Context, request api.PushRequest) error {
 
 // Pull returns the current share, or the version that the request names, if
 // retained. Errors are [*Error], over api.ErrNotFound when there is none.
-func (g *Guardian) Pull(ctx context.Context, request api.PullRequest) (api.PullResponse, error) {
+func (g *Guardian) Pull(ctx context.Context, request api.PullRequest) (response api.PullResponse, err error) {
+	if request.Proof, err = g.owner.prove(claimNow(auth.Pull, request.Identity), request.Proof); err != nil {
+		return response, err
+	}
+	if g.named() {
+		return g.get(ctx, request)
+	}
 	return do[api.PullResponse](ctx, g, http.MethodPost, api.RoutePull, request)
 }
 
+// History returns which versions the guardian retains. Errors are [*Error],
+// over api.ErrNotFound when it never held any.
+func (g *Guardian) History(ctx context.Context, request api.HistoryRequest) (response api.HistoryResponse, err error) {
+	if request.Proof, err = g.owner.prove(claimNow(auth.Pull, request.Identity), request.Proof); err != nil {
+		return response, err
+	}
+	if g.named() {
+		return g.versions(ctx, request)
+	}
+	return do[api.HistoryResponse](ctx, g, http.MethodPost, api.RouteHistory, request)
+}
+
 // Delete leaves a tombstone at the version named, which must be the current
-// one. Errors are [*Error], over api.ErrNotFound when the share is absent or
-// already deleted.
-func (g *Guardian) Delete(ctx context.Context, request api.DeleteRequest) error {
+// one; with [WithName] at whatever version is. Errors are [*Error], over
+// api.ErrNotFound when the share is absent or already deleted.
+func (g *Guardian) Delete(ctx context.Context, request api.DeleteRequest) (err error) {
+	if request.Proof, err = g.owner.prove(claimNow(auth.Delete, request.Identity), request.Proof); err != nil {
+		return err
+	}
+	if g.named() {
+		return g.remove(ctx, request)
+	}
 	response, err := do[api.DeleteResponse](ctx, g, http.MethodPost, api.RouteDelete, request)
 	if err == nil && (response.Status != "deleted" || request.Version == nil || response.Version != *request.Version) {
 		return g.notDone()

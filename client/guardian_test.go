@@ -69,6 +69,26 @@ func TestConflictCarriesItsVersion(t *testing.T) {
 	}
 }
 
+func TestALimitSaysWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]time.Duration{
+		"3": 3 * time.Second, "0": 0, "": 0, "-1": 0, "soon": 0, "1e3": 0, "99999999999": 0,
+		"Wed, 21 Oct 2065 07:28:00 GMT": 0,
+	} {
+		guardian, _ := guardianAt(t, func(w http.ResponseWriter, _ *http.Request) {
+			body, status := api.NewErrorResponse(api.ErrRateLimited)
+			w.Header().Set("Retry-After", header)
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(body)
+		})
+		err := pull(t, guardian)
+		limited, ok := errors.AsType[*api.RateLimitedError](err)
+		if !ok || limited.RetryAfter != want || !errors.Is(err, api.ErrRateLimited) {
+			t.Errorf("Retry-After %q: %+v, %v", header, limited, err)
+		}
+	}
+}
+
 func TestStrangeAnswers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -84,7 +84,7 @@ type PullReport struct {
 // [ErrInconsistent], naming the guardians asked, when shares contradict each
 // other; *QuorumError (counting shares) when too few could be had.
 func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, error) {
-	identity, err := checkIdentity(identity)
+	identity, err := v.checkIdentity(identity)
 	if err != nil {
 		return nil, PullReport{}, err
 	}

@@ -28,21 +28,21 @@ type PushReport struct {
 
 // Push splits secret and stores one share with each guardian at a version,
 // which must be above every version they hold. It keeps trying with the same
-// shares until enough have acknowledged, all the others have refused, or ctx
-// ends.
+// shares until enough have acknowledged, all the others have refused or want
+// to be left alone for too long, or ctx ends.
 //
 // A nil error means that the secret can be rebuilt, even after the loss of
 // one more guardian where N > K. *QuorumError means that it is not
 // acknowledged; the version before stays readable. Other errors wrap
-// [ErrSecretSize], [ErrThreshold] or api.ErrInvalidIdentity, and nothing was
-// sent.
+// [ErrSecretSize], [ErrThreshold], api.ErrInvalidIdentity, or auth.ErrClaim
+// where the identity is not that of the vault's key, and nothing was sent.
 func (v *Vault) Push(ctx context.Context, identity string, version uint64, secret []byte) (PushReport, error) {
 	return v.pushWith(ctx, identity, version, secret, v.pushAll)
 }
 
 // pushWith is Push with a way to send the requests.
 func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, secret []byte, send func(context.Context, []api.PushRequest) (int, map[int]error)) (PushReport, error) {
-	identity, err := checkIdentity(identity)
+	identity, err := v.checkIdentity(identity)
 	if err != nil {
 		return PushReport{}, err
 	}

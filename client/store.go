@@ -34,7 +34,7 @@ const (
 // Errors are those of Push; *QuorumError too when others kept writing;
 // ErrVersionSpent when there is no next version.
 func (v *Vault) Store(ctx context.Context, identity string, secret []byte) (report PushReport, err error) {
-	if identity, err = checkIdentity(identity); err != nil {
+	if identity, err = v.checkIdentity(identity); err != nil {
 		return report, err
 	}
 	if err = v.CheckSecret(secret); err != nil {

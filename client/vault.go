@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/quorum"
 )
 
@@ -13,7 +14,8 @@ import (
 // Safe for concurrent use.
 type Vault struct {
 	guardians []*Guardian
-	threshold int // 0: the default
+	threshold int    // 0: the default
+	owner     *owner // that of the first guardian; nil: anybody's identity
 }
 
 // NewVault returns the vault of the guardians at these URLs (see [New]), 1 to
@@ -22,7 +24,7 @@ type Vault struct {
 // use it with the others. The threshold is K of the splits it makes, 0 for
 // quorum.Threshold(N). Reads use the K kept with each share, but believe
 // nothing that fewer than the threshold vouch for.
-func NewVault(urls, tokens []string, threshold int) (*Vault, error) {
+func NewVault(urls, tokens []string, threshold int, with ...Option) (*Vault, error) {
 	if len(urls) == 0 || len(urls) > api.MaxThreshold {
 		return nil, fmt.Errorf("%d guardians given, 1 to %d are possible", len(urls), api.MaxThreshold)
 	}
@@ -35,7 +37,7 @@ func NewVault(urls, tokens []string, threshold int) (*Vault, error) {
 	vault := &Vault{threshold: threshold}
 	known := map[string]bool{}
 	for i, raw := range urls {
-		guardian, err := New(raw, tokenOf(tokens, i))
+		guardian, err := New(raw, tokenOf(tokens, i), with...)
 		if err != nil {
 			return nil, fmt.Errorf("guardian %d of the list: %w", i+1, err)
 		}
@@ -45,6 +47,7 @@ func NewVault(urls, tokens []string, threshold int) (*Vault, error) {
 		known[guardian.URL()] = true
 		vault.guardians = append(vault.guardians, guardian)
 	}
+	vault.owner = vault.guardians[0].owner
 	return vault, nil
 }
 
@@ -105,10 +108,13 @@ func (v *Vault) positions() []int {
 }
 
 // checkIdentity folds an identity; its error names the rule.
-func checkIdentity(identity string) (string, error) {
+func (v *Vault) checkIdentity(identity string) (string, error) {
 	folded, err := api.ParseIdentity(identity)
 	if err != nil {
 		return "", fmt.Errorf("checking the identity: %w", err)
+	}
+	if v.owner != nil && v.owner.identity() != folded {
+		return "", fmt.Errorf("checking the identity: %w: the key is not the identity's", auth.ErrClaim)
 	}
 	return folded, nil
 }

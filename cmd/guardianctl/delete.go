@@ -13,8 +13,7 @@ import (
 )
 
 type deleteCommand struct {
-	vaultFlags
-	identityFlags
+	keptFlags
 	yes bool
 }
 
@@ -27,22 +26,18 @@ func newDeleteCommand() *cobra.Command {
 that there was a version, so a replayed push stays refused. A delete that
 reached too few guardians is finished by running it again.`,
 		Example: `  guardianctl delete --identity-file notes.txt.identity
-  guardianctl delete --identity-file notes.txt.identity --yes`,
+  guardianctl delete --key-file notes.key --yes
+  guardianctl delete --key-file notes.key --name monday`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd) },
 	}
-	d.vaultFlags.register(cmd)
-	d.identityFlags.register(cmd, "file with the identity, as store wrote it")
+	d.register(cmd)
 	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask")
 	return cmd
 }
 
 func (d *deleteCommand) run(cmd *cobra.Command) error {
-	vault, err := d.vault()
-	if err != nil {
-		return err
-	}
-	identity, err := d.existing(cmd)
+	vault, identity, err := d.open(cmd)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ func askingCommands() map[string][]string {
 		"store":   {"store", "--identity", someIdentity},
 		"recover": {"recover", "--identity", someIdentity},
 		"delete":  {"delete", "--identity", someIdentity, "--yes"},
+		"history": {"history", "--identity", someIdentity},
 		"status":  {"status"},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -76,14 +77,30 @@ func advised(err error) *advisedError {
 	return &advisedError{exitFailure, err, "run the command with --help for what it needs"}
 }
 
+// refusals are what a single guardian may have said, and what to do about it.
+var refusals = []struct {
+	said   error
+	advice string
+}{
+	{api.ErrTokenRequired, adviceToken},
+	{api.ErrTokenInvalid, adviceToken},
+	{api.ErrOwnershipRequired, "pass the owner's key with --key-file; for something new make one: guardianctl keygen -o FILE"},
+	{api.ErrOwnershipInvalid, "pass the owner's key with --key-file, set this machine's clock, and name each guardian in --guardians as its operator does: a proof holds for that host and port, and for two minutes"},
+	{api.ErrQuotaExceeded, "store a smaller file, or ask the operators of the guardians named above for more room"},
+	{api.ErrRateLimited, "wait a while and run the command again: the guardians named above bound how often they are asked"},
+	{api.ErrNoRoute, "give the guardians' URLs without a path such as /v1"},
+}
+
+const adviceToken = "give the guardians' bearer token with --token-file"
+
 func quorumAdvice(failed *client.QuorumError) string {
-	for _, err := range failed.Errs {
-		if errors.Is(err, api.ErrTokenRequired) || errors.Is(err, api.ErrTokenInvalid) {
-			return "give the guardians' bearer token with --token-file"
+	for _, refusal := range refusals {
+		if errors.Is(failed, refusal.said) {
+			return refusal.advice
 		}
 	}
-	if errors.Is(failed, api.ErrNoRoute) {
-		return "give the guardians' URLs without a path such as /v1"
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](failed); ok {
+		return "name the authority that signed the guardians' certificates with --ca-file, and each guardian as its certificate does"
 	}
 	if failed.Claimed > 0 && failed.Got >= failed.Claimed {
 		return fmt.Sprintf("if you stored it with --threshold %d, pass that again: otherwise these shares are made up", failed.Claimed)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
 )
 
@@ -22,6 +25,8 @@ const (
 	defaultTimeout = 20 * time.Second
 	// maxSmallFile bounds a token or identity file, in bytes.
 	maxSmallFile = 64 << 10
+	// maxCAFile bounds a file of certificates; a system's has 200 KiB.
+	maxCAFile = 4 << 20
 	// byteOrderMark is put before UTF-8 by some editors.
 	byteOrderMark = "\ufeff"
 )
@@ -30,6 +35,7 @@ const (
 type vaultFlags struct {
 	guardians []string
 	tokenFile string
+	caFile    string
 	threshold int
 	timeout   time.Duration
 	json      bool
@@ -39,13 +45,15 @@ func (f *vaultFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.guardians, "guardians", nil, "the guardians, in the order of their shares: url,url,... (or "+guardiansVariable+")")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the guardians' bearer token: one for all, or one a line in their order")
+	flags.StringVar(&f.caFile, "ca-file", "", "file with the certificate authorities of https guardians, in place of the system's")
 	flags.IntVar(&f.threshold, "threshold", 0, "shares that rebuild the file, K (default a third of the guardians, at least 3)")
 	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "give up after this long")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 
-// vault is what the flags and the environment describe.
-func (f *vaultFlags) vault() (*client.Vault, error) {
+// vault is what the flags and the environment describe, for the owner of a key
+// where there is one, and one name of that owner's where it is not "".
+func (f *vaultFlags) vault(key ed25519.PrivateKey, name string) (*client.Vault, error) {
 	guardians := f.guardians
 	if len(guardians) == 0 {
 		guardians = strings.FieldsFunc(os.Getenv(guardiansVariable), func(r rune) bool { return r == ',' })
@@ -60,7 +68,14 @@ func (f *vaultFlags) vault() (*client.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	vault, err := client.NewVault(guardians, tokens, f.threshold)
+	roots, err := f.roots()
+	if err != nil {
+		return nil, err
+	}
+	vault, err := client.NewVault(guardians, tokens, f.threshold, client.WithKey(key), client.WithName(name), client.WithRootCAs(roots))
+	if errors.Is(err, api.ErrInvalidName) {
+		return nil, usageError("choose another name with --name", "%w", err)
+	}
 	if err != nil {
 		return nil, usageError("correct --guardians (or "+guardiansVariable+"), --token-file and --threshold", "%w", err)
 	}
@@ -71,7 +86,7 @@ func (f *vaultFlags) tokens() ([]string, error) {
 	if f.tokenFile == "" {
 		return nil, nil
 	}
-	text, err := readSmallFile(f.tokenFile)
+	text, err := readSmallFile(f.tokenFile, maxSmallFile)
 	if err != nil {
 		return nil, failure(err, "make --token-file a readable file that holds just the token")
 	}
@@ -86,6 +101,47 @@ func (f *vaultFlags) tokens() ([]string, error) {
 		return nil, usageError("make it a file that holds just the token, or one a line in the order of the guardians", "%s holds no bearer token", f.tokenFile)
 	}
 	return tokens, nil
+}
+
+// roots are the authorities in --ca-file, nil for the system's.
+func (f *vaultFlags) roots() (*x509.CertPool, error) {
+	if f.caFile == "" {
+		return nil, nil
+	}
+	text, err := readSmallFile(f.caFile, maxCAFile)
+	if err != nil {
+		return nil, failure(err, "make --ca-file a readable file with certificates in PEM")
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(text)) {
+		return nil, usageError("make it a file with certificates in PEM: -----BEGIN CERTIFICATE-----", "%s holds no certificate", f.caFile)
+	}
+	return roots, nil
+}
+
+// keptFlags are the flags of a command on something stored before.
+type keptFlags struct {
+	vaultFlags
+	identityFlags
+}
+
+func (f *keptFlags) register(cmd *cobra.Command) {
+	f.vaultFlags.register(cmd)
+	f.identityFlags.register(cmd, "file with the identity, as store wrote it")
+}
+
+// open returns where and under which identity it was stored.
+func (f *keptFlags) open(cmd *cobra.Command) (*client.Vault, string, error) {
+	key, err := f.owner(cmd)
+	if err != nil {
+		return nil, "", err
+	}
+	vault, err := f.vault(key, f.name)
+	if err != nil {
+		return nil, "", err
+	}
+	identity, err := f.existing(cmd, key)
+	return vault, identity, err
 }
 
 // ask gives do the time that --timeout allows. A command that a signal or that
@@ -107,14 +163,14 @@ func (f *vaultFlags) ask(cmd *cobra.Command, doing string, do func(context.Conte
 	return err
 }
 
-func readSmallFile(path string) (string, error) {
+func readSmallFile(path string, limit int64) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSmallFile+1))
-	if err == nil && len(text) > maxSmallFile {
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(text)) > limit {
 		err = errors.New(path + " is too long to be what it should be")
 	}
 	return strings.TrimPrefix(string(text), byteOrderMark), err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -14,19 +15,74 @@ import (
 	"github.com/vault-guardian/guardian/api"
 )
 
-// identityFlags say under which identity a file is kept.
+// identityFlags say under which identity a file is kept, under which of its
+// names, and who owns it.
 type identityFlags struct {
+	ownerFlags
 	hex  string
 	file string
+	name string
 }
+
+// ownerFlags say who owns a file.
+type ownerFlags struct{ keyFile string }
 
 func (f *identityFlags) register(cmd *cobra.Command, fileUsage string) {
 	cmd.Flags().StringVar(&f.hex, "identity", "", "the identity, 64 hex digits")
+	f.ownerFlags.register(cmd)
 	cmd.Flags().StringVar(&f.file, "identity-file", "", fileUsage)
+	cmd.Flags().StringVar(&f.name, "name", "", "one of many that a key keeps: 1 to 128 of A-Z a-z 0-9 _ -; needs the key")
 }
 
-// existing returns the identity of something stored before.
-func (f *identityFlags) existing(cmd *cobra.Command) (string, error) {
+func (f *ownerFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with the owner's key, as keygen made it (or "+keyFileVariable+"); the identity is the key's")
+}
+
+// owner returns the owner's key, nil where there is none. A name that is given
+// is a name, lest an empty variable of a script reach what has none.
+func (f *identityFlags) owner(cmd *cobra.Command) (ed25519.PrivateKey, error) {
+	key, err := f.key()
+	switch {
+	case err != nil || !cmd.Flags().Changed("name"):
+		return key, err
+	case key == nil:
+		return nil, usageError("pass the owner's key with --key-file, or leave out --name", "--name needs the owner's key")
+	case f.name == "":
+		return nil, usageError("name what is meant, or leave out --name", "--name is empty")
+	}
+	return key, nil
+}
+
+// key returns the owner's key, nil where there is none.
+func (f *ownerFlags) key() (ed25519.PrivateKey, error) {
+	if f.keyFile == "" {
+		f.keyFile = os.Getenv(keyFileVariable)
+	}
+	if f.keyFile == "" {
+		return nil, nil
+	}
+	return readKey(f.keyFile)
+}
+
+// existing returns the identity of something stored before: the key's where
+// there is one, and then none but that may be named.
+func (f *identityFlags) existing(cmd *cobra.Command, key ed25519.PrivateKey) (string, error) {
+	if key == nil {
+		return f.named(cmd)
+	}
+	if f.hex == "" && f.file == "" {
+		return ownedBy(key), nil
+	}
+	identity, err := f.named(cmd)
+	if err == nil && identity != ownedBy(key) {
+		err = usageError(
+			"leave out --identity and --identity-file, or the key: --key-file and "+keyFileVariable,
+			"the key in %s owns another identity", f.keyFile)
+	}
+	return identity, err
+}
+
+func (f *identityFlags) named(cmd *cobra.Command) (string, error) {
 	switch {
 	case f.hex != "" && f.file != "":
 		return "", usageError("keep one of them", "--identity and --identity-file are both given")
@@ -35,14 +91,14 @@ func (f *identityFlags) existing(cmd *cobra.Command) (string, error) {
 	case f.file != "":
 		return readIdentity(f.file)
 	}
-	return "", usageError("pass the file that guardianctl store wrote: "+cmd.CommandPath()+" --identity-file FILE.identity", "no identity given")
+	return "", usageError("pass the owner's key, or the file that guardianctl store wrote: "+cmd.CommandPath()+" --identity-file FILE.identity", "no identity given")
 }
 
 // prepare returns the identity to store under, or none and the file that is
 // to hold a new one. Nothing is written yet.
-func (f *identityFlags) prepare(cmd *cobra.Command, input string) (identity, newFile string, err error) {
-	if f.hex != "" || f.file != "" && exists(f.file) {
-		identity, err = f.existing(cmd)
+func (f *identityFlags) prepare(cmd *cobra.Command, input string, key ed25519.PrivateKey) (identity, newFile string, err error) {
+	if key != nil || f.hex != "" || f.file != "" && exists(f.file) {
+		identity, err = f.existing(cmd, key)
 		return identity, "", err
 	}
 	if f.file != "" {
@@ -81,7 +137,7 @@ func randomHex() string {
 }
 
 func readIdentity(path string) (string, error) {
-	text, err := readSmallFile(path)
+	text, err := readSmallFile(path, maxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", failure(err, "pass the identity file that guardianctl store wrote, or --identity")
 	}

@@ -39,7 +39,7 @@ func TestMigrateAcrossBuckets(t *testing.T) {
 		}
 		gone := guardian.Slot{Identity: strings.Repeat("f", 64)}
 		m.push(ctx, t, n, gone, 1)
-		return n.Delete(ctx, gone, 1)
+		return n.Delete(ctx, gone, 1, guardian.Caller{})
 	})
 	delete(m.versions, guardian.Slot{Identity: strings.Repeat("f", 64)})
 	for _, to := range []string{bucket + "/one", bucket, last} {
@@ -89,7 +89,7 @@ func (m *mover) visit(t *testing.T, at string, do func(context.Context, *guardia
 
 func (m *mover) push(ctx context.Context, t *testing.T, n *guardian.Node, slot guardian.Slot, version uint64) {
 	t.Helper()
-	if err := n.Push(ctx, slot, guardian.Share{Data: []byte(textOf(slot, version)), Version: version}); err != nil {
+	if err := n.Push(ctx, slot, guardian.Share{Data: []byte(textOf(slot, version)), Version: version}, guardian.Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	m.versions[slot] = version
@@ -154,7 +154,7 @@ func (m *mover) arrived(t *testing.T, at string) (slots []guardian.Slot) {
 			if err != nil {
 				return err
 			}
-			if _, err := n.Pull(ctx, slot, nil); err == nil {
+			if _, err := n.Pull(ctx, slot, nil, guardian.Caller{}); err == nil {
 				slots = append(slots, slot)
 			} else if !errors.Is(err, api.ErrNotFound) { // on its way, or deleted
 				return err
@@ -171,11 +171,11 @@ func (m *mover) wantAll(t *testing.T) {
 	t.Helper()
 	m.visit(t, m.at, func(ctx context.Context, n *guardian.Node) error {
 		for slot, version := range m.versions {
-			got, err := n.Pull(ctx, slot, nil)
+			got, err := n.Pull(ctx, slot, nil, guardian.Caller{})
 			if err != nil || got.Version != version || string(got.Data) != textOf(slot, version) {
 				t.Errorf("%s is version %d: %q, %v; want version %d", slot.Short(), got.Version, got.Data, err, version)
 			}
-			if err := n.Push(ctx, slot, guardian.Share{Data: []byte("older"), Version: version}); !errors.Is(err, api.ErrVersionConflict) {
+			if err := n.Push(ctx, slot, guardian.Share{Data: []byte("older"), Version: version}, guardian.Caller{}); !errors.Is(err, api.ErrVersionConflict) {
 				t.Errorf("pushing version %d of %s again: %v", version, slot.Short(), err)
 			}
 		}

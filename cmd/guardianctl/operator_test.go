@@ -43,7 +43,7 @@ func storageWith(t *testing.T, identities ...string) string {
 	}
 	for _, identity := range identities {
 		share := guardian.Share{Data: []byte("a secret share"), Version: 7, Threshold: 3}
-		if err := n.Push(t.Context(), guardian.Slot{Identity: identity}, share); err != nil {
+		if err := n.Push(t.Context(), guardian.Slot{Identity: identity}, share, guardian.Caller{}); err != nil {
 			t.Fatal(err)
 		}
 	}

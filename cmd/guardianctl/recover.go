@@ -14,8 +14,7 @@ import (
 )
 
 type recoverCommand struct {
-	vaultFlags
-	identityFlags
+	keptFlags
 	output string
 	force  bool
 }
@@ -29,23 +28,20 @@ func newRecoverCommand() *cobra.Command {
 write it to a new file (0600) or to standard output. Nothing is written when
 the file cannot be rebuilt.`,
 		Example: `  guardianctl recover --identity-file notes.txt.identity -o notes.txt
+  guardianctl recover --key-file notes.key -o notes.txt
+  guardianctl recover --key-file notes.key --name monday -o monday.txt
   guardianctl recover --identity-file notes.identity | tar x`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
-	r.vaultFlags.register(cmd)
-	r.identityFlags.register(cmd, "file with the identity, as store wrote it")
+	r.register(cmd)
 	cmd.Flags().StringVarP(&r.output, "output", "o", "-", "file to write, - for standard output")
 	cmd.Flags().BoolVar(&r.force, "force", false, "overwrite the output file")
 	return cmd
 }
 
 func (r *recoverCommand) run(cmd *cobra.Command) error {
-	vault, err := r.vault()
-	if err != nil {
-		return err
-	}
-	identity, err := r.existing(cmd)
+	vault, identity, err := r.open(cmd)
 	if err != nil {
 		return err
 	}

@@ -57,8 +57,9 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 5 verification failed.`,
 		Example: `  guardianctl demo
   export GUARDIANCTL_GUARDIANS=` + exampleGuardians + `
-  guardianctl store notes.txt
-  guardianctl recover --identity-file notes.txt.identity -o notes-again.txt`,
+  guardianctl keygen -o notes.key
+  guardianctl store notes.txt --key-file notes.key
+  guardianctl recover --key-file notes.key -o notes-again.txt`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownCommand,
@@ -72,9 +73,9 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 		return usageError(advice, "%w", err)
 	})
 	root.AddCommand(
-		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(),
+		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newHistoryCommand(), newListCommand(), newKeygenCommand(),
 		newDemoCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(),
 	)
 	return root
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -14,9 +15,10 @@ import (
 
 type clusterKey struct{}
 
-// Each script has five guardians of its own; `stop I`, `start I` and `corrupt
+// Each script has five guardians of its own; `down I`, `up I` and `corrupt
 // I IDENTITY` do to guardian I (from 1) what they say. `status CODE COMMAND...`
-// runs a command that must exit with just that code.
+// runs a command that must exit with just that code; `identify KEY FILE`
+// writes the identity that a key owns.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/scripts",
@@ -30,10 +32,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":  exitsWith,
-			"stop":    onCluster(func(c *guardiantest.Cluster, i int, _ []string) { c.Stop(i) }),
-			"start":   onCluster(func(c *guardiantest.Cluster, i int, _ []string) { c.Start(i) }),
-			"corrupt": onCluster(func(c *guardiantest.Cluster, i int, rest []string) { c.Corrupt(i, rest[0]) }),
+			"status":   exitsWith,
+			"identify": identify,
+			"down":     onCluster(func(c *guardiantest.Cluster, i int, _ []string) { c.Stop(i) }),
+			"up":       onCluster(func(c *guardiantest.Cluster, i int, _ []string) { c.Start(i) }),
+			"corrupt":  onCluster(func(c *guardiantest.Cluster, i int, rest []string) { c.Corrupt(i, rest[0]) }),
 		},
 	})
 }
@@ -52,4 +55,10 @@ func exitsWith(script *testscript.TestScript, _ bool, args []string) {
 	if !ok || strconv.Itoa(exit.ExitCode()) != args[0] {
 		script.Fatalf("%v ended with %v, want exit code %s", args[1:], err, args[0])
 	}
+}
+
+func identify(script *testscript.TestScript, _ bool, args []string) {
+	key, err := readKey(script.MkAbs(args[0]))
+	script.Check(err)
+	script.Check(os.WriteFile(script.MkAbs(args[1]), []byte(ownedBy(key)), 0o600))
 }

@@ -53,7 +53,7 @@ type guardianRow struct {
 }
 
 func status(cmd *cobra.Command, f *vaultFlags) error {
-	vault, err := f.vault()
+	vault, err := f.vault(nil, "")
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,21 @@ func newStoreCommand() *cobra.Command {
 		Use:   "store [FILE|-]",
 		Short: "Split a file over the guardians",
 		Long: `Split a file (or standard input) over the guardians, as a new version of what
-is kept under the identity. Whoever knows the identity and may speak to the
-guardians can read it: without --identity or --identity-file a random one is
-made and written to FILE.identity (guardian.identity for standard input).`,
-		Example: `  guardianctl store notes.txt --guardians ` + exampleGuardians + `
+is kept under the identity.
+
+Better with --key-file: guardians that heed ownership then let nobody read,
+replace or delete it without that key, and the identity is no secret. It follows
+from the key, so one key keeps one file (guardianctl keygen makes them), and any
+number of them with --name.
+
+Without a key whoever knows the identity and may speak to the guardians can do
+all of that, and guardians that require a proof refuse it. Without --identity or
+--identity-file a random one is made and written to FILE.identity
+(guardian.identity for standard input).`,
+		Example: `  guardianctl keygen -o notes.key
+  guardianctl store notes.txt --key-file notes.key
+  guardianctl store monday.txt --key-file notes.key --name monday
+  guardianctl store notes.txt --guardians ` + exampleGuardians + `
   guardianctl store notes.txt --identity-file notes.txt.identity
   tar c notes | guardianctl store - --identity-file notes.identity --json`,
 		Args: takes(0, 1),
@@ -39,11 +50,15 @@ made and written to FILE.identity (guardian.identity for standard input).`,
 }
 
 func (s *storeCommand) run(cmd *cobra.Command, input string) error {
-	vault, err := s.vault()
+	key, err := s.owner(cmd)
 	if err != nil {
 		return err
 	}
-	identity, newFile, err := s.prepare(cmd, input)
+	vault, err := s.vault(key, s.name)
+	if err != nil {
+		return err
+	}
+	identity, newFile, err := s.prepare(cmd, input, key)
 	if err != nil {
 		return err
 	}
@@ -66,7 +81,7 @@ func (s *storeCommand) run(cmd *cobra.Command, input string) error {
 		return keptIdentity(err, newFile, input)
 	}
 	return s.print(cmd, storeResult{
-		Identity: identity, IdentityFile: s.identityFile(newFile), Version: report.Version,
+		Identity: identity, IdentityFile: s.identityFile(newFile), KeyFile: s.keyFile, Name: s.name, Version: report.Version,
 		Bytes: len(secret), Guardians: len(vault.Guardians()), Threshold: report.Threshold,
 		Acknowledged: report.Got, Needed: report.Need, Split: report.Split, Lacking: problems(report.Lacking),
 	}, newFile != "")
@@ -100,6 +115,10 @@ func keptIdentity(err error, newFile, input string) error {
 		return err
 	}
 	problem := advised(err)
+	if errors.Is(err, api.ErrOwnershipRequired) {
+		problem.advice += fmt.Sprintf("; %s is then of no use", shown(newFile))
+		return problem
+	}
 	problem.advice += fmt.Sprintf(": guardianctl store %s --identity-file %s (the identity is kept there)", shellWord(input), shellWord(newFile))
 	return problem
 }
@@ -139,6 +158,8 @@ func tooLarge(input string) error {
 type storeResult struct {
 	Identity     string            `json:"identity"`
 	IdentityFile string            `json:"identity_file,omitempty"`
+	KeyFile      string            `json:"key_file,omitempty"`
+	Name         string            `json:"name,omitempty"`
 	Version      uint64            `json:"version"`
 	Bytes        int               `json:"bytes"`
 	Guardians    int               `json:"guardians"`
@@ -162,10 +183,19 @@ func (s *storeCommand) print(cmd *cobra.Command, r storeResult, created bool) er
 	if created {
 		fmt.Fprintf(out, "identity: in %s\nkeep that file, and a copy elsewhere: without it the stored file cannot be found again\n", r.IdentityFile)
 	}
-	which := "--identity " + r.Identity
-	if r.IdentityFile != "" {
-		which = "--identity-file " + shellWord(r.IdentityFile)
-	}
-	_, errNext := fmt.Fprintf(out, "to bring it back: guardianctl recover %s -o FILE\n", which)
+	_, errNext := fmt.Fprintf(out, "to bring it back: guardianctl recover %s -o FILE\n", r.kept())
 	return errors.Join(err, errNext)
+}
+
+// kept is the flags that name what was stored.
+func (r storeResult) kept() string {
+	switch {
+	case r.Name != "":
+		return "--key-file " + shellWord(r.KeyFile) + " --name " + shellWord(r.Name)
+	case r.KeyFile != "":
+		return "--key-file " + shellWord(r.KeyFile)
+	case r.IdentityFile != "":
+		return "--identity-file " + shellWord(r.IdentityFile)
+	}
+	return "--identity " + r.Identity
 }

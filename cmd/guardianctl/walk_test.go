@@ -112,7 +112,7 @@ func push(ctx context.Context, n *guardian.Node, args []string) error {
 	if err != nil {
 		return err
 	}
-	return n.Push(ctx, guardian.Slot{Identity: args[0]}, guardian.Share{Data: []byte(args[2]), Version: version})
+	return n.Push(ctx, guardian.Slot{Identity: args[0]}, guardian.Share{Data: []byte(args[2]), Version: version}, guardian.Caller{})
 }
 
 func remove(ctx context.Context, n *guardian.Node, args []string) error {
@@ -120,11 +120,11 @@ func remove(ctx context.Context, n *guardian.Node, args []string) error {
 	if err != nil {
 		return err
 	}
-	return n.Delete(ctx, guardian.Slot{Identity: args[0]}, version)
+	return n.Delete(ctx, guardian.Slot{Identity: args[0]}, version, guardian.Caller{})
 }
 
 func holds(ctx context.Context, n *guardian.Node, args []string) error {
-	got, err := n.Pull(ctx, guardian.Slot{Identity: args[0]}, nil)
+	got, err := n.Pull(ctx, guardian.Slot{Identity: args[0]}, nil, guardian.Caller{})
 	if err == nil && fmt.Sprint(got.Version, " ", string(got.Data)) != strings.Join(args[1:], " ") {
 		err = fmt.Errorf("it holds version %d: %s", got.Version, got.Data)
 	}
