@@ -28,7 +28,7 @@ func TestReloadThatFails(t *testing.T) {
 		return admin.Reloaded{PrimaryKeyID: "k1"}, errors.New("the secret is gone")
 	})
 	got := p.reload(t)
-	want := `{"error":"reloading failed, the last good keyring stays in use: the secret is gone","code":"reload_failed"}`
+	want := `{"error":"reloading failed, the last good state stays in use: the secret is gone","code":"reload_failed"}`
 	if got.status != http.StatusServiceUnavailable || strings.TrimSpace(got.body) != want {
 		t.Errorf("answered %d %s, want %s", got.status, got.body, want)
 	}

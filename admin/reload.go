@@ -25,7 +25,7 @@ func (s *server) reload(c echo.Context) error {
 	if err != nil {
 		return &refusal{
 			http.StatusServiceUnavailable, "reload_failed",
-			"reloading failed, the last good keyring stays in use: " + err.Error(),
+			"reloading failed, the last good state stays in use: " + err.Error(),
 		}
 	}
 	return c.JSON(http.StatusOK, reloadResponse{"reloaded", reloaded.PrimaryKeyID})

@@ -14,14 +14,14 @@ import (
 // serveAdmin serves the admin plane until stop is called. Where no address was
 // chosen and the usual one is taken, as beside another guardian, there is none:
 // then the address is "".
-func serveAdmin(ctx context.Context, cfg *Config, o *opened, keys *reloader, log *slog.Logger) (stop func(), address string, err error) {
+func serveAdmin(ctx context.Context, cfg *Config, o *opened, reloads *reloader, log *slog.Logger) (stop func(), address string, err error) {
 	listener, err := listenAdmin(ctx, cfg, log)
 	if listener == nil {
 		return func() {}, "", err
 	}
 	server := admin.NewServer(admin.New(admin.Config{
-		Registry: admin.NewRegistry(o.metrics),
-		Reload:   keys.reload,
+		Registry: admin.NewRegistry(append(auditMetrics(o.audit), o.metrics, o.refusals)...),
+		Reload:   reloads.reload,
 		Logger:   log,
 	}), log)
 	var serving sync.WaitGroup

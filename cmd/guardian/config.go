@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vault-guardian/guardian/admin"
+	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/guardian"
@@ -37,10 +39,48 @@ type Config struct {
 	// AdminBind is where the admin plane listens, on loopback; by default
 	// defaultAdminBind if that is free.
 	AdminBind string `env:"GUARDIAN_ADMIN_BIND"`
-	// BearerToken is what callers must send, as actor "default".
+	// TLSCertFile and TLSKeyFile make the client plane speak TLS 1.3.
+	TLSCertFile string `env:"GUARDIAN_TLS_CERT_FILE"`
+	TLSKeyFile  string `env:"GUARDIAN_TLS_KEY_FILE"`
+	// BearerTokensAWSSecret names the token of each actor in AWS Secrets
+	// Manager; the three below are ignored then.
+	BearerTokensAWSSecret string `env:"GUARDIAN_SERVER_BEARER_TOKENS_AWS_SECRET"`
+	// BearerTokensFile holds the token of each actor; BearerTokensJSON is
+	// ignored then.
+	BearerTokensFile string `env:"GUARDIAN_SERVER_BEARER_TOKENS_FILE"`
+	// BearerTokensJSON is the token of each actor. It is forgotten once there
+	// are digests.
+	BearerTokensJSON string `env:"GUARDIAN_SERVER_BEARER_TOKENS_JSON"`
+	// BearerToken is the token of actor "default", beside those of the file or
+	// JSON. It is forgotten likewise.
 	BearerToken string `env:"GUARDIAN_SERVER_BEARER_TOKEN"`
-	// Unauthenticated lets everybody in when no token is configured.
+	// Unauthenticated lets everybody in when no token is configured, and turns
+	// off the limits that were not set.
 	Unauthenticated Bool `env:"GUARDIAN_UNAUTHENTICATED" envDefault:"false"`
+	// Ownership is required, sticky or off; by default sticky with tokens and
+	// with Unauthenticated, else required.
+	Ownership string `env:"GUARDIAN_OWNERSHIP"`
+	// OldestProof is the oldest version of an ownership proof that is taken.
+	OldestProof int `env:"GUARDIAN_PROOF" envDefault:"1"`
+	// Audiences are further names that this guardian is dialled by.
+	Audiences string `env:"GUARDIAN_AUDIENCES"`
+	// RateLimitPerAddress, RateLimitWrites and RateLimitReads are per minute,
+	// RateLimitNewIdentities is per hour; see limit.Config. 0 is no limit here
+	// and in what follows.
+	RateLimitPerAddress    int `env:"GUARDIAN_RATE_LIMIT_PER_ADDRESS" envDefault:"120"`
+	RateLimitWrites        int `env:"GUARDIAN_RATE_LIMIT_WRITES" envDefault:"0"`
+	RateLimitReads         int `env:"GUARDIAN_RATE_LIMIT_READS" envDefault:"0"`
+	RateLimitNewIdentities int `env:"GUARDIAN_RATE_LIMIT_NEW_IDENTITIES" envDefault:"0"`
+	// MaxInFlightPerActor bounds the calls of one actor carried out at once.
+	MaxInFlightPerActor int `env:"GUARDIAN_MAX_IN_FLIGHT_PER_ACTOR" envDefault:"16"`
+	// QuotaBytes bounds what is kept for one identity.
+	QuotaBytes int64 `env:"GUARDIAN_QUOTA_BYTES" envDefault:"0"`
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies string `env:"GUARDIAN_TRUSTED_PROXIES"`
+	// RateLimitExempt are addresses, and GatewayActors actors, that speak for
+	// many users.
+	RateLimitExempt string `env:"GUARDIAN_RATE_LIMIT_EXEMPT"`
+	GatewayActors   string `env:"GUARDIAN_GATEWAY_ACTORS"`
 	// IntegrityKeyAWSSecret names the keyring in AWS Secrets Manager.
 	IntegrityKeyAWSSecret string `env:"GUARDIAN_INTEGRITY_KEY_AWS_SECRET"`
 	// IntegrityKeyFile holds the keyring; by default integrity.key in the
@@ -57,6 +97,10 @@ type Config struct {
 	RequireAllShares Bool `env:"GUARDIAN_REQUIRE_ALL_SHARES" envDefault:"false"`
 	// SkipStoreProbe starts on an S3 store that was not proved to be safe.
 	SkipStoreProbe Bool `env:"GUARDIAN_SKIP_STORE_PROBE" envDefault:"false"`
+	// Audit is where a line of every decision goes: off, log or store.
+	Audit string `env:"GUARDIAN_AUDIT" envDefault:"log"`
+	// AuditRequired fails a request whose line cannot be stored.
+	AuditRequired Bool `env:"GUARDIAN_AUDIT_REQUIRED" envDefault:"false"`
 	// ScrubInterval is the time between walks over the storage; 0 walks at
 	// start only.
 	ScrubInterval time.Duration `env:"GUARDIAN_SCRUB_INTERVAL" envDefault:"24h"`
@@ -73,8 +117,13 @@ type Config struct {
 
 	// source is where the variables came from, for the log.
 	source string
-	// location is Storage, parsed by Validate.
-	location location.Location
+	// What follows is parsed by Validate: Storage, the digests of the tokens in
+	// the variables, which of those are ignored, and the lists.
+	location                    location.Location
+	fixedTokens                 *auth.Tokens
+	ignoredTokens               []string
+	audiences, gatewayActors    []string
+	trustedProxies, exemptAddrs []netip.Prefix
 }
 
 // Bool is a boolean as people write it: 1 true yes on, 0 false no off and
@@ -93,8 +142,6 @@ func (b *Bool) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
-
-var errFullyOpen = errors.New("this would be a fully open server: configure a bearer token or ownership, or pass --unauthenticated")
 
 // variableError says what is wrong with one variable. It never quotes one that
 // holds a secret.
@@ -115,27 +162,19 @@ func (c *Config) Validate() error {
 	bad.check("GUARDIAN_ADVERTISE_URL", checkAdvertised(c.AdvertiseURL))
 	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1 && c.RetainVersions <= guardian.MaxRetain,
 		fmt.Sprintf("must be 1 to %d", guardian.MaxRetain))
+	bad.require("GUARDIAN_AUDIT", slices.Contains(auditModes, audit.Mode(c.Audit)), "use off, log or store")
+	bad.require("GUARDIAN_AUDIT_REQUIRED", !bool(c.AuditRequired) || audit.Mode(c.Audit) == audit.ToStore, "needs GUARDIAN_AUDIT=store")
 	bad.require("GUARDIAN_SCRUB_INTERVAL", c.ScrubInterval >= 0, "must not be negative")
 	bad.require("GUARDIAN_LOG_LEVEL", slices.Contains(logLevels, c.LogLevel), "use debug, info, warn or error")
 	bad.require("GUARDIAN_LOG_FORMAT", slices.Contains(logFormats, c.LogFormat), "use text or json")
 	bad.require("GUARDIAN_HEALTH_INTERVAL", c.HealthInterval >= time.Second, "must be at least 1s")
 	bad.require("GUARDIAN_REQUEST_TIMEOUT", c.RequestTimeout >= time.Second && c.RequestTimeout <= time.Hour, "must be 1s to 1h")
 	bad.require("GUARDIAN_MAX_REQUESTS", c.MaxRequests >= 1, "must be at least 1")
-	if _, err := c.tokens(); err != nil {
-		bad.check("GUARDIAN_SERVER_BEARER_TOKEN", errors.New("it is blank"))
-	}
-	if c.BearerToken == "" && !bool(c.Unauthenticated) {
-		bad = append(bad, errFullyOpen)
-	}
+	c.checkTLS(&bad)
+	c.checkTokens(&bad)
+	c.checkOwnership(&bad)
+	c.checkLimits(&bad)
 	return errors.Join(bad...)
-}
-
-// tokens are the actors let in; none when no token is configured.
-func (c *Config) tokens() (*auth.Tokens, error) {
-	if c.BearerToken == "" {
-		return nil, nil
-	}
-	return auth.NewTokens(map[string]string{"default": c.BearerToken})
 }
 
 type problems []error
@@ -154,6 +193,7 @@ func (p *problems) require(variable string, ok bool, problem string) {
 
 var (
 	nodeIDs    = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	auditModes = []audit.Mode{audit.Off, audit.ToLog, audit.ToStore}
 	logLevels  = []string{"debug", "info", "warn", "error"}
 	logFormats = []string{"text", "json"}
 )
@@ -227,7 +267,8 @@ func checkAdvertised(advertised string) error {
 		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("not http:// or https:// with a host, an optional port and nothing else")
 	}
-	return nil
+	_, err = auth.AudienceOf(u)
+	return err
 }
 
 // parse fills a Config from variables. Its problems and those of Validate come
@@ -235,7 +276,12 @@ func checkAdvertised(advertised string) error {
 func parse(vars map[string]string) (*Config, error) {
 	var cfg Config
 	misparsed := misparsed(env.ParseWithOptions(&cfg, env.Options{Environment: vars}))
-	cfg.LogLevel, cfg.LogFormat = strings.ToLower(cfg.LogLevel), strings.ToLower(cfg.LogFormat)
+	for _, word := range []*string{&cfg.LogLevel, &cfg.LogFormat, &cfg.Ownership} {
+		*word = strings.ToLower(*word)
+	}
+	if cfg.Unauthenticated {
+		cfg.liftLimits(vars)
+	}
 	all := append(slices.Clone(misparsed), unjoin(errors.Join(checkDefaultStorage(vars)))...)
 	for _, problem := range unjoin(cfg.Validate()) {
 		if !sameVariable(misparsed, problem) {

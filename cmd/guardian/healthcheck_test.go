@@ -33,9 +33,12 @@ func TestHealthcheckReadsTheBindAddressAlone(t *testing.T) {
 		"no file":  {flags{envFile: "missing.env"}, given("env-file"), nil, "--env-file: reading missing.env"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bind, err := boundTo(test.flags, test.given, test.environ)
+			bind := ""
+			cfg, err := boundTo(test.flags, test.given, test.environ)
 			if err != nil {
 				bind = err.Error()
+			} else {
+				bind = cfg.Bind
 			}
 			if bind != test.want && (err == nil || !strings.HasPrefix(bind, test.want)) {
 				t.Errorf("got %q, want %q", bind, test.want)
@@ -54,11 +57,11 @@ func TestHealthcheckAddresses(t *testing.T) {
 		"[fe80::1%eth0]:443": "http://[fe80::1%25eth0]:443/healthz",
 		"guardian-1:80":      "http://guardian-1:80/healthz",
 	} {
-		if got, err := healthcheckURL(bind); err != nil || got != want {
+		if got, err := healthcheckURL("http", bind); err != nil || got != want {
 			t.Errorf("%s: got %s, %v", bind, got, err)
 		}
 	}
-	if _, err := healthcheckURL("0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "pass the one of GUARDIAN_LISTEN_ADDR with --port") {
+	if _, err := healthcheckURL("http", "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "pass the one of GUARDIAN_LISTEN_ADDR with --port") {
 		t.Errorf("port 0: %v", err)
 	}
 }
@@ -80,7 +83,7 @@ func TestHealthcheckAnswers(t *testing.T) {
 			w.WriteHeader(status)
 		}))
 		defer server.Close()
-		err := healthcheck(t.Context(), server.Listener.Addr().String())
+		err := healthcheck(t.Context(), "http", server.Listener.Addr().String())
 		if want == "" && err != nil || want != "" && (err == nil || err.Error() != "GET "+server.URL+"/healthz: "+want) {
 			t.Errorf("%d: %v", status, err)
 		}
@@ -93,7 +96,7 @@ func TestHealthcheckOfOneThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	err = healthcheck(t.Context(), listener.Addr().String())
+	err = healthcheck(t.Context(), "http", listener.Addr().String())
 	if err == nil || !strings.HasSuffix(err.Error(), "/healthz: no answer within 3s") {
 		t.Errorf("got %v", err)
 	}

@@ -23,7 +23,12 @@ func newLogger(w io.Writer, cfg *Config) *slog.Logger {
 
 var wholeIdentity = regexp.MustCompile(`(?i)\b([0-9a-f]{8})[0-9a-f]{56}\b`)
 
-func withoutIdentities(text string) string { return wholeIdentity.ReplaceAllString(text, "$1") }
+// secretName is how storage errors name a named secret.
+var secretName = regexp.MustCompile(`(vaults/[0-9a-f]+/)[A-Za-z0-9_-]+`)
+
+func withoutIdentities(text string) string {
+	return secretName.ReplaceAllString(wholeIdentity.ReplaceAllString(text, "$1"), "$1...")
+}
 
 func shortened(attr slog.Attr) slog.Attr {
 	switch attr.Value.Kind() {

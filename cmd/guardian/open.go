@@ -11,6 +11,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/awssecrets"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/location"
@@ -28,13 +32,18 @@ type opened struct {
 	metrics *metered.Metrics
 	sealer  *integrity.Sealer
 	node    *guardian.Node
+	audit   *audit.Log
+	// refusals are those of limits.
+	refusals *prometheus.CounterVec
 }
+
+func (o *opened) countRefusal(limit string) { o.refusals.WithLabelValues(limit).Inc() }
 
 // open goes from a storage to a node: probe, keyring, canary, in that order.
 func open(ctx context.Context, cfg *Config, log *slog.Logger) (*opened, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	o := &opened{metrics: metered.New()}
+	o := &opened{metrics: metered.New(), refusals: newRefusals()}
 	if err := o.openStorage(ctx, cfg, log); err != nil {
 		return nil, bootError(err)
 	}
@@ -78,10 +87,30 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 	}
 	o.node, err = guardian.Open(ctx, o.store, o.sealer, guardian.Config{
 		Retain:         cfg.RetainVersions,
+		Ownership:      cfg.ownership(),
+		MaxBytes:       cfg.QuotaBytes,
 		RequestTimeout: cfg.RequestTimeout,
 		Logger:         log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return o.openAudit(cfg)
+}
+
+// openAudit begins the audit log. Its lines have a logger of their own, which
+// no log level keeps from the log.
+func (o *opened) openAudit(cfg *Config) (err error) {
+	o.audit, err = audit.Open(audit.Config{
+		Mode: audit.Mode(cfg.Audit), Required: bool(cfg.AuditRequired),
+		NodeID: cfg.nodeID(), Program: "guardian " + api.Version,
+		Sealer: o.sealer, Store: o.node,
+		Logger: newLogger(os.Stderr, &Config{LogLevel: "info", LogFormat: cfg.LogFormat}),
+	})
+	if err != nil {
+		return &exitError{exitConfig, err, "correct GUARDIAN_AUDIT and GUARDIAN_AUDIT_REQUIRED"}
+	}
+	return nil
 }
 
 // directoryError says what to do about a directory that cannot be used; of
@@ -118,7 +147,7 @@ func (o *opened) keySource(ctx context.Context, cfg *Config, log *slog.Logger) (
 	} else if err := o.createKeyFile(ctx, path); err != nil {
 		return nil, err
 	}
-	warnIfReadable(path, log)
+	warnIfReadable("key file", path, log)
 	return integrity.FileSource{Path: path}, nil
 }
 
@@ -130,14 +159,14 @@ func (o *opened) createKeyFile(ctx context.Context, path string) error {
 	return err
 }
 
-func warnIfReadable(path string, log *slog.Logger) {
+func warnIfReadable(what, path string, log *slog.Logger) {
 	const others = 0o077
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&others != 0 {
-		log.Warn(fmt.Sprintf("key file %s can be read by others: chmod 600 it", path), "path", path, "mode", info.Mode().String())
+		log.Warn(fmt.Sprintf("%s %s can be read by others: chmod 600 it", what, path), "path", path, "mode", info.Mode().String())
 	}
 }
 
 // close waits for the node's background work until ctx ends.
 func (o *opened) close(ctx context.Context) error {
-	return errors.Join(o.node.Close(ctx), o.store.Close())
+	return errors.Join(o.audit.Close(ctx), o.node.Close(ctx), o.store.Close())
 }

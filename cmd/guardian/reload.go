@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -10,14 +12,30 @@ import (
 	"github.com/vault-guardian/guardian/integrity"
 )
 
-// reloadTimeout bounds one fetch of the keyring.
+// reloadTimeout bounds one fetch of the keyring or of the tokens.
 const reloadTimeout = 10 * time.Second
 
-// reloader fetches the keyring again: at a signal, at the call of an operator,
-// and regularly. A failure keeps the last good one.
+// reloader fetches again what can be another: at a signal, at the call of an
+// operator, and regularly. Each of the things fetched stands for itself: where
+// one fails its last good one stays, and the others are reloaded.
 type reloader struct {
-	sealer *integrity.Sealer
-	log    *slog.Logger
+	sealer      *integrity.Sealer
+	bearers     *bearers
+	certificate *certificate // nil without TLS
+	log         *slog.Logger
+}
+
+// openReloader fetches for the first time what the sealer does not hold.
+func openReloader(ctx context.Context, cfg *Config, sealer *integrity.Sealer, log *slog.Logger) (*reloader, error) {
+	bearers, err := openBearers(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := openCertificate(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &reloader{sealer, bearers, certificate, log}, nil
 }
 
 // reloadOn reloads at each signal until ctx ends.
@@ -33,27 +51,69 @@ func (r *reloader) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 }
 
 func (r *reloader) reload(ctx context.Context) (admin.Reloaded, error) {
-	err := r.fetch(ctx)
-	if err == nil {
-		r.log.Info("keyring reloaded primary="+r.sealer.PrimaryKeyID(), "primary", r.sealer.PrimaryKeyID())
-	}
+	err := errors.Join(r.reloadKeyring(ctx), r.reloadTokens(ctx), r.reloadCertificate(ctx))
 	return admin.Reloaded{PrimaryKeyID: r.sealer.PrimaryKeyID()}, err
 }
 
-// poll is a reload that is worth a line only when something came of it.
-func (r *reloader) poll(ctx context.Context) {
+func (r *reloader) reloadKeyring(ctx context.Context) error {
+	err := r.fetch(ctx, "keyring", r.sealer.Reload)
+	if err == nil {
+		r.log.Info("keyring reloaded primary="+r.sealer.PrimaryKeyID(), "primary", r.sealer.PrimaryKeyID())
+	}
+	return err
+}
+
+func (r *reloader) reloadTokens(ctx context.Context) error {
+	if !r.bearers.source.changes() {
+		return nil
+	}
+	_, err := r.fetchTokens(ctx)
+	if err == nil {
+		r.log.Info("bearer tokens reloaded", "from", r.bearers.source.String())
+	}
+	return err
+}
+
+func (r *reloader) reloadCertificate(ctx context.Context) error {
+	if r.certificate == nil {
+		return nil
+	}
+	err := r.fetch(ctx, "TLS certificate", func(context.Context) error { return r.certificate.reload() })
+	if err == nil {
+		r.log.Info("TLS certificate reloaded", "expires", r.certificate.expiry())
+	}
+	return err
+}
+
+// pollKeyring is a reload that is worth a line only when something came of it.
+func (r *reloader) pollKeyring(ctx context.Context) {
 	before := r.sealer.PrimaryKeyID()
-	if err := r.fetch(ctx); err == nil && r.sealer.PrimaryKeyID() != before {
+	if err := r.fetch(ctx, "keyring", r.sealer.Reload); err == nil && r.sealer.PrimaryKeyID() != before {
 		r.log.Info("keyring rotated primary="+r.sealer.PrimaryKeyID(), "primary", r.sealer.PrimaryKeyID(), "before", before)
 	}
 }
 
-func (r *reloader) fetch(ctx context.Context) error {
+// pollTokens is likewise.
+func (r *reloader) pollTokens(ctx context.Context) {
+	if changed, err := r.fetchTokens(ctx); err == nil && changed {
+		r.log.Info("bearer tokens changed", "from", r.bearers.source.String())
+	}
+}
+
+func (r *reloader) fetchTokens(ctx context.Context) (changed bool, err error) {
+	err = r.fetch(ctx, "set of bearer tokens", func(ctx context.Context) (err error) {
+		changed, err = r.bearers.reload(ctx)
+		return err
+	})
+	return changed, err
+}
+
+func (r *reloader) fetch(ctx context.Context, what string, again func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
-	err := r.sealer.Reload(ctx)
+	err := again(ctx)
 	if err != nil && ctx.Err() != context.Canceled {
-		r.log.Error("reloading the keyring failed, keeping the last good one", "error", err)
+		r.log.Error(fmt.Sprintf("reloading the %s failed, keeping the last good one", what), "error", err)
 	}
 	return err
 }

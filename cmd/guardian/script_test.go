@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,6 +33,10 @@ func TestMain(m *testing.M) {
 //	exited CODE         waits for its end; what it logged is then in stderr
 //	logged TEXT         waits until it has logged the text
 //	exits CODE ARG...   runs a guardian to its end; output in stdout and stderr
+//	answers STATUS[*N] ROUTE [TOKEN [CLIENT]]
+//	                    makes a call (N times) with a body that any V1 route
+//	                    takes, as a proxy would for the client's address
+//	certificate NAME    makes NAME.pem and NAME.key for 127.0.0.1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -47,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serveCommand, "signal": signalCommand, "exited": exitedCommand,
 			"logged": loggedCommand, "exits": exitsCommand,
+			"answers": answersCommand, "certificate": certificateCommand,
 		},
 	})
 }
@@ -61,7 +68,7 @@ func sessionOf(ts *testscript.TestScript) *session { return ts.Value(sessionKey{
 // environment is the script's, as far as it concerns a guardian.
 func environment(ts *testscript.TestScript) []string {
 	environ := bareEnvironment(awsEnvironment(ts)...)
-	names := []string{"GUARDIAN_TYPO", "GUARDIAN_TLS_CERT_FILE"}
+	names := []string{"GUARDIAN_TYPO", "GUARDIAN_REGISTRY"}
 	for _, name := range variables() {
 		names = append(names, name)
 	}
@@ -128,9 +135,48 @@ func exitsCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func answersCommand(ts *testscript.TestScript, _ bool, args []string) {
+	status, count, repeated := strings.Cut(args[0], "*")
+	times := 1
+	if repeated {
+		var err error
+		times, err = strconv.Atoi(count)
+		ts.Check(err)
+	}
+	for range times {
+		if got := askStatus(ts, args[1:]); got != status {
+			ts.Fatalf("answered %s", got)
+		}
+	}
+}
+
+func askStatus(ts *testscript.TestScript, args []string) string {
+	body := `{"identity":"` + strings.Repeat("a", 64) + `","share":"eA==","version":1}`
+	request, err := http.NewRequest(http.MethodPost, "http://"+ts.Getenv("ADDR")+args[0], strings.NewReader(body))
+	ts.Check(err)
+	request.Header.Set("Content-Type", "application/json")
+	if len(args) > 1 {
+		request.Header.Set("Authorization", "Bearer "+args[1])
+	}
+	if len(args) > 2 {
+		request.Header.Set("X-Forwarded-For", args[2])
+	}
+	response, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	ts.Check(response.Body.Close())
+	return strconv.Itoa(response.StatusCode)
+}
+
+func certificateCommand(ts *testscript.TestScript, _ bool, args []string) {
+	certificate, key, err := newCertificate()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pem"), certificate, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".key"), key, 0o600))
+}
+
 // curl stands in where there is none, for the options that the scripts use.
 func curl() {
-	method, body, header, url := http.MethodGet, "", http.Header{}, ""
+	method, body, header, url, authorities := http.MethodGet, "", http.Header{}, "", ""
 	args := os.Args[1:]
 	for i := 0; i < len(args); i++ {
 		switch {
@@ -144,28 +190,49 @@ func curl() {
 		case args[i] == "-d":
 			i++
 			method, body = http.MethodPost, args[i]
+		case args[i] == "--cacert":
+			i++
+			authorities = args[i]
 		case slices.Contains([]string{"-s", "-sS"}, args[i]):
 		default:
 			url = args[i]
 		}
 	}
-	if err := exchange(method, url, body, header); err != nil {
+	if err := exchange(method, url, body, header, authorities); err != nil {
 		fmt.Fprintln(os.Stderr, "curl:", err)
 		os.Exit(1)
 	}
 }
 
-func exchange(method, url, body string, header http.Header) error {
+func exchange(method, url, body string, header http.Header, authorities string) error {
+	client, err := trusting(authorities)
+	if err != nil {
+		return err
+	}
 	request, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
 	request.Header = header
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	_, err = io.Copy(os.Stdout, response.Body)
 	return err
+}
+
+// trusting trusts the certificates in a file, all the usual where there is none.
+func trusting(path string) (*http.Client, error) {
+	if path == "" {
+		return http.DefaultClient, nil
+	}
+	certificates, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(certificates)
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}, nil
 }

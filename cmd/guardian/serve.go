@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
 )
 
@@ -25,43 +27,74 @@ const (
 
 // serve listens and answers until ctx ends, then drains.
 func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error {
-	tokens, err := cfg.tokens()
+	reloads, err := openReloader(ctx, cfg, o.sealer, log)
 	if err != nil {
-		return &exitError{exitConfig, err, "check GUARDIAN_SERVER_BEARER_TOKEN"}
-	}
-	if tokens.Empty() {
-		log.Warn("UNAUTHENTICATED: everybody who can reach this port can read, replace and delete shares; for local development only")
+		return err
 	}
 	listener, err := listen(ctx, cfg.Bind, "GUARDIAN_BIND or --port", log)
 	if err != nil {
 		return err
 	}
 	address, port := boundAddress(cfg.Bind, listener)
-	keys := &reloader{o.sealer, log}
-	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, keys, log)
+	if reloads.certificate != nil {
+		listener = reloads.certificate.listener(listener)
+	}
+	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer stopAdmin()
 	monitor := httpapi.NewMonitor(o.node.Check, cfg.HealthInterval)
 	monitor.Probe(ctx)
-	handler := httpapi.New(httpapi.Config{
-		Node: o.node, Tokens: tokens, Unauthenticated: bool(cfg.Unauthenticated),
-		Health: monitor, Storage: cfg.location.Kind(),
-		ClientPort: port, AdvertiseURL: advertised(cfg.AdvertiseURL, address),
-		MaxRequests: cfg.MaxRequests, Logger: log,
-	})
+	handler, err := clientPlane(cfg, o, reloads.bearers.set, monitor, address, port, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
 
-	stopTasks := startTasks(ctx, cfg, o, monitor, keys, log)
+	stopTasks := startTasks(ctx, cfg, o, monitor, reloads, log)
 	defer stopTasks()
-	log.Info(fmt.Sprintf("listening on %s (client)", address), "address", address)
+	announce(cfg, address, adminAddress, log)
+	return serveUntil(ctx, server, listener, monitor, log)
+}
+
+func announce(cfg *Config, address, adminAddress string, log *slog.Logger) {
+	log.Info(fmt.Sprintf("listening on %s (client)", address), "address", address, "scheme", cfg.scheme())
 	fmt.Println("GUARDIAN_LISTEN_ADDR=" + address)
 	if adminAddress != "" {
 		fmt.Println("GUARDIAN_ADMIN_LISTEN_ADDR=" + adminAddress)
 	}
 	log.Info("guardian ready -- starting HTTP server")
-	return serveUntil(ctx, server, listener, monitor, log)
+}
+
+// clientPlane is the handler of the client plane, which listens on address.
+func clientPlane(cfg *Config, o *opened, tokens *auth.TokenSet, monitor *httpapi.Monitor, address string, port int, log *slog.Logger) (http.Handler, error) {
+	audiences := cfg.allAudiences(address)
+	verifier, err := auth.NewVerifier(audiences, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	sayWhoIsLetIn(cfg, tokens, audiences, log)
+	return httpapi.New(httpapi.Config{
+		Node: o.node, Tokens: tokens, Unauthenticated: bool(cfg.Unauthenticated),
+		Ownership: cfg.ownership(), OldestProof: cfg.OldestProof, Verifier: verifier,
+		Sessions: auth.NewSessions(o.sealer, time.Now),
+		Limits:   cfg.limits(o.countRefusal), TrustedProxies: cfg.trustedProxies,
+		Health: monitor, Storage: cfg.location.Kind(),
+		ClientPort: port, AdvertiseURL: cfg.advertised(address),
+		MaxRequests: cfg.MaxRequests, Audit: o.audit, Logger: log,
+	}), nil
+}
+
+func sayWhoIsLetIn(cfg *Config, tokens *auth.TokenSet, audiences []string, log *slog.Logger) {
+	log.Info("ownership is "+cfg.ownershipMode(), "ownership", cfg.ownershipMode(), "oldest_proof", cfg.OldestProof, "audiences", strings.Join(audiences, ","))
+	switch {
+	case !tokens.Empty():
+	case cfg.ownership() == guardian.OwnershipRequired:
+		log.Warn("no bearer token is configured: everybody who can reach this port can store shares of identities of their own; those of others are out of reach")
+	default:
+		log.Warn("UNAUTHENTICATED: everybody who can reach this port can read, replace and delete shares; for local development only")
+	}
 }
 
 func listen(ctx context.Context, bind, variable string, log *slog.Logger) (net.Listener, error) {
@@ -92,20 +125,18 @@ func boundAddress(bind string, listener net.Listener) (address string, port int)
 
 // advertised is the URL that others use: as configured, or the address
 // listened on, with the host's name where that is every address.
-func advertised(configured, address string) string {
-	if configured != "" {
-		return configured
+func (c *Config) advertised(address string) string {
+	if c.AdvertiseURL != "" {
+		return c.AdvertiseURL
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "http://" + address
+		return c.scheme() + "://" + address
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		if name, err := os.Hostname(); err == nil {
-			host = name
-		}
+		host = hostName(host)
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return c.scheme() + "://" + net.JoinHostPort(host, port)
 }
 
 // serveUntil serves until ctx ends; then no new requests should come, and

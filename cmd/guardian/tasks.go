@@ -16,7 +16,7 @@ import (
 
 // startTasks starts what runs beside the server, and returns a function that
 // stops it and waits.
-func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Monitor, keys *reloader, log *slog.Logger) (stop func()) {
+func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Monitor, reloads *reloader, log *slog.Logger) (stop func()) {
 	// Not ended by ctx: while draining, health is still watched.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hangups := make(chan os.Signal, 1)
@@ -24,9 +24,12 @@ func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Mo
 	var tasks sync.WaitGroup
 	tasks.Go(func() { monitor.Run(ctx) })
 	tasks.Go(func() { sweepRegularly(ctx, o.node, cfg.ScrubInterval, log) })
-	tasks.Go(func() { keys.reloadOn(ctx, hangups) })
+	tasks.Go(func() { reloads.reloadOn(ctx, hangups) })
 	if cfg.IntegrityKeyAWSSecret != "" {
-		tasks.Go(func() { awssecrets.Poll(ctx, awssecrets.PollInterval, keys.poll) })
+		tasks.Go(func() { awssecrets.Poll(ctx, awssecrets.PollInterval, reloads.pollKeyring) })
+	}
+	if cfg.BearerTokensAWSSecret != "" {
+		tasks.Go(func() { awssecrets.Poll(ctx, awssecrets.PollInterval, reloads.pollTokens) })
 	}
 	return func() {
 		signal.Stop(hangups)
