@@ -3,16 +3,19 @@ package httpapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/httpapi"
 )
 
 func FuzzPush(f *testing.F)      { fuzzRoute(f, pushRoute) }
@@ -109,7 +112,11 @@ func knownMethod(method string) bool {
 // FuzzSessionToken sends session tokens; only the one that was handed out is
 // taken.
 func FuzzSessionToken(f *testing.F) {
-	p := newPlane(f)
+	// The processes of a fuzzer open the same session only if they have one clock.
+	log := slog.New(slog.DiscardHandler)
+	opened := time.Unix(1_800_000_000, 0)
+	sessions := auth.NewSessions(newSealer(f, "local", testKey, log), func() time.Time { return opened })
+	p := newPlane(f, func(c *httpapi.Config, _ *slog.LevelVar) { c.Sessions = sessions })
 	good := p.directSession(f, id)
 	for _, token := range []string{good, strings.ToUpper(good), good[:len(good)-2], id + ":1:" + id, "::", id + ":-1:" + id} {
 		f.Add(token)
