@@ -1,0 +1,60 @@
+package envelope
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Open returns the secret that was sealed at this place for this root, among
+// others perhaps. The payload may come from anybody.
+//
+// Errors: ErrFormat for bytes that are no payload, or one of a format not known
+// here; ErrOpen for all that does not authenticate, be it for the root, the
+// place, or a changed byte; ErrPlace; ErrRoots for a root that was wiped.
+func Open(payload []byte, at Place, root *Root) ([]byte, error) {
+	if !root.usable() {
+		return nil, fmt.Errorf("%w: it was wiped", ErrRoots)
+	}
+	place, err := at.encode()
+	if err != nil {
+		return nil, err
+	}
+	p, err := parse(payload)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, err := p.unwrap(place, root)
+	if err != nil {
+		return nil, err
+	}
+	defer wipe(dataKey)
+	body, err := bodyLock(dataKey, p.preamble, place)
+	if err != nil {
+		return nil, err
+	}
+	defer body.wipe()
+	return body.open(p.body, bodyContext(p.header, p.pad))
+}
+
+// unwrap returns the data key from the slot that is for the root. Error: ErrOpen.
+func (p *parts) unwrap(place string, root *Root) ([]byte, error) {
+	for i, slot := range p.slots {
+		if kind(slot[0]) != root.kind {
+			continue
+		}
+		dataKey, err := p.openSlot(i, place, root)
+		if !errors.Is(err, ErrOpen) {
+			return dataKey, err
+		}
+	}
+	return nil, ErrOpen
+}
+
+func (p *parts) openSlot(index int, place string, root *Root) ([]byte, error) {
+	slot, err := slotLock(root, p.preamble, index, place)
+	if err != nil {
+		return nil, err
+	}
+	defer slot.wipe()
+	return slot.open(p.slots[index][1:], slotContext(p.preamble, index, root.kind))
+}
