@@ -90,7 +90,10 @@ type PushRequest struct {
 	// Split is 16 bytes in hex that name the run of the sharing polynomial,
 	// or "".
 	Split string `json:"split,omitempty"`
-	// Manifest is base64 of at most MaxManifestSize bytes, or "".
+	// Manifest is base64 of at most MaxManifestSize bytes, or "": what the
+	// owner signed about this version. A guardian takes it only if it is about
+	// this very push to this very node; Threshold and Split beside it must be
+	// what it says, and are that where they are left out.
 	Manifest string `json:"manifest,omitempty"`
 	Proof
 }

@@ -186,23 +186,42 @@ func wantConflict(t *testing.T, err error, current uint64, stored bool) {
 // TestStored: only the very same share counts as stored already.
 func TestStored(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())
-	slot := slotOf("ab")
-	split := strings.Repeat("5", 32)
-	share := Share{Data: []byte("data"), Version: 3, Threshold: 3, Split: split, Manifest: []byte("m")}
-	if err := n.Push(t.Context(), slot, share, Caller{}); err != nil {
-		t.Fatal(err)
-	}
-	wantConflict(t, n.Push(t.Context(), slot, share, Caller{}), 3, true)
-	for name, change := range map[string]func(*Share){
-		"data":      func(s *Share) { s.Data = []byte("Data") },
-		"threshold": func(s *Share) { s.Threshold = 4 },
-		"split":     func(s *Share) { s.Split = strings.Repeat("6", 32) },
-		"manifest":  func(s *Share) { s.Manifest = nil },
-		"version":   func(s *Share) { s.Version = 2 },
+	bare := Share{Data: []byte("data"), Version: 3, Threshold: 3, Split: testSplit}
+	plain, signed := ownedSlot(""), ownedSlot("name")
+	manifested := withManifest(t, signed, bare)
+	for name, test := range map[string]struct {
+		slot    Slot
+		share   Share
+		changes map[string]func(*Share)
+	}{
+		"bare": {plain, bare, map[string]func(*Share){
+			"data":      func(s *Share) { s.Data = []byte("Data") },
+			"threshold": func(s *Share) { s.Threshold = 4 },
+			"split":     func(s *Share) { s.Split = strings.Repeat("6", 32) },
+			"manifest":  func(s *Share) { *s = withManifest(t, plain, *s) },
+			"version":   func(s *Share) { s.Version = 2 },
+		}},
+		"with manifest": {signed, manifested, map[string]func(*Share){
+			"data":         func(s *Share) { s.Data = []byte("Data"); *s = withManifest(t, signed, *s) },
+			"threshold":    func(s *Share) { s.Threshold = 4; *s = withManifest(t, signed, *s) },
+			"split":        func(s *Share) { s.Split = strings.Repeat("6", 32); *s = withManifest(t, signed, *s) },
+			"manifest":     func(s *Share) { *s = withManifest(t, signed, *s, crowd) },
+			"no manifest":  func(s *Share) { s.Manifest = nil },
+			"version":      func(s *Share) { s.Version = 2; *s = withManifest(t, signed, *s) },
+			"bare version": func(s *Share) { s.Version, s.Manifest = 2, nil },
+		}},
 	} {
-		other := share
-		change(&other)
-		t.Run(name, func(t *testing.T) { wantConflict(t, n.Push(t.Context(), slot, other, Caller{}), 3, false) })
+		if err := n.Push(t.Context(), test.slot, test.share, Caller{}); err != nil {
+			t.Fatal(err)
+		}
+		wantConflict(t, n.Push(t.Context(), test.slot, test.share, Caller{}), 3, true)
+		for changed, change := range test.changes {
+			other := test.share
+			change(&other)
+			t.Run(name+"/"+changed, func(t *testing.T) {
+				wantConflict(t, n.Push(t.Context(), test.slot, other, Caller{}), 3, false)
+			})
+		}
 	}
 }
 
@@ -446,8 +465,8 @@ func TestMovedObjects(t *testing.T) {
 // being known.
 func TestTombstoneRemembers(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())
-	slot := slotOf("ab")
-	if err := n.Push(t.Context(), slot, Share{Data: []byte("x"), Version: 1, Manifest: []byte("m")}, Caller{}); err != nil {
+	slot := ownedSlot("")
+	if err := n.Push(t.Context(), slot, withManifest(t, slot, Share{Data: []byte("xy"), Version: 1}), Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Delete(t.Context(), slot, 1, Caller{}); err != nil {

@@ -33,7 +33,10 @@ type Share struct {
 	// Threshold is K of the split, 0 when unknown.
 	Threshold int
 	// Split is 32 hex digits that name the split, or "".
-	Split    string
+	Split string
+	// Manifest is what the owner signed about this version and this node, in
+	// the form of package manifest; empty when there is none. Threshold and
+	// Split are what it says, whether or not they were pushed.
 	Manifest []byte
 	// Epoch counts redistributions; 0 as pushed. Push ignores it and what
 	// follows.

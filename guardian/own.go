@@ -47,7 +47,7 @@ func admit(mode Ownership, known standing, by Caller) error {
 // admitShare refuses a share without manifest where there was one.
 func admitShare(known standing, share Share) error {
 	if known.manifest && len(share.Manifest) == 0 {
-		return &api.FieldError{Sentinel: api.ErrInvalidManifest, Text: "manifest required: this was written with one before"}
+		return misfit("manifest required: this was written with one before")
 	}
 	return nil
 }

@@ -23,6 +23,10 @@ import (
 // refuses with, api.ErrKeyUnavailable, and api.ErrStorageUnavailable, after
 // which the share may or may not have been stored.
 func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) error {
+	share, err := n.admitManifest(slot, share)
+	if err != nil {
+		return err
+	}
 	ours := generation{share.Version, n.newAttempt()}
 	started := time.Now()
 	from, err := n.prepare(ctx, slot, ours, share, by)

@@ -96,8 +96,8 @@ func underNewKey(t *testing.T, store backend.Backend, slot Slot) {
 func TestRekey(t *testing.T) {
 	store := backendtest.NewMemory()
 	old := nodeWith(t, store, "k1")
-	live, gone, mixed := slotOf("ab"), slotOf("cd"), slotOf("ef")
-	share := Share{Data: []byte("two"), Version: 2, Threshold: 3, Split: strings.Repeat("5", 32), Manifest: []byte("m")}
+	live, gone, mixed := ownedSlot(""), slotOf("cd"), slotOf("ef")
+	share := withManifest(t, live, Share{Data: []byte("two"), Version: 2, Threshold: 3, Split: testSplit})
 	mustPush(t, old, live, 1, "one")
 	if err := old.Push(t.Context(), live, share, Caller{}); err != nil {
 		t.Fatal(err)

@@ -15,9 +15,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // refusal is one request that must be refused, and how.
@@ -375,12 +377,17 @@ func TestExactVersions(t *testing.T) {
 
 func TestWhatIsPushedIsPulled(t *testing.T) {
 	p := start(t, nil)
+	o := newOwner()
 	split := "000102030405060708090A0B0C0D0E0F"
-	body := `{"IGNORED":{"a":[1]},"identity":"` + strings.ToUpper(id) + `","share":"` + testShare +
-		`","version":1,"threshold":3,"split":"` + split + `","manifest":"bWFuaWZlc3Q=","proof":null}`
+	signed := base64.StdEncoding.EncodeToString([]byte(o.manifest(t, "", 1, "test share data", func(m *manifest.Manifest) {
+		m.Threshold, m.Split = 3, strings.ToLower(split)
+		m.Holders = append(m.Holders, manifest.Holder{X: 255})
+	})))
+	body := `{"IGNORED":{"a":[1]},"identity":"` + strings.ToUpper(o.id) + `","share":"` + testShare +
+		`","version":1,"threshold":3,"split":"` + split + `","manifest":"` + signed + `","proof":null}`
 	p.want(t, pushRoute, body, 200, `{"status":"stored"}`)
-	p.want(t, pullRoute, pullBody(id), 200, `{"share":"`+testShare+`","version":1,"threshold":3,"split":"`+
-		strings.ToLower(split)+`","epoch":0,"manifest":"bWFuaWZlc3Q="}`)
+	p.want(t, pullRoute, pullBody(o.id), 200, `{"share":"`+testShare+`","version":1,"threshold":3,"split":"`+
+		strings.ToLower(split)+`","epoch":0,"manifest":"`+signed+`"}`)
 }
 
 func TestLimitsAreInclusive(t *testing.T) {
@@ -392,8 +399,13 @@ func TestLimitsAreInclusive(t *testing.T) {
 	if got := p.post(t, pullRoute, padded+strings.Repeat(" ", api.MaxBody-len(padded))); got.status != 200 {
 		t.Errorf("a body of just the limit: %d %s", got.status, got.body)
 	}
-	manifest := base64.StdEncoding.EncodeToString(make([]byte, api.MaxManifestSize))
-	p.want(t, pushRoute, strings.Replace(withField("manifest", `"`+manifest+`"`), `"version":1`, `"version":3`, 1), 200, `{"status":"stored"}`)
+	// No manifest in order is as large as one may be: that one is read, and the
+	// largest that there can be is taken beside the largest share.
+	zeros := base64.StdEncoding.EncodeToString(make([]byte, api.MaxManifestSize))
+	p.want(t, pushRoute, withField("manifest", `"`+zeros+`"`), 400, `{"error":"invalid manifest: it does not begin with \"guardian-manifest-v1\\n\"","code":"invalid_manifest"}`)
+	o, share := newOwner(), strings.Repeat("s", api.MaxShareSize)
+	signed := o.manifest(t, "", 1, share, largest)
+	wants(t, "push", o.v1(t, p, v1{verb: auth.Push, version: 1, share: share, manifest: signed}), 200, "")
 	for _, threshold := range []int{0, 2, 255} {
 		body := pushBody(fmt.Sprintf("%064x", threshold), testShare, "1")
 		p.want(t, pushRoute, strings.TrimSuffix(body, "}")+fmt.Sprintf(`,"threshold":%d}`, threshold), 200, `{"status":"stored"}`)

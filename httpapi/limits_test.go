@@ -237,7 +237,7 @@ func TestByteQuota(t *testing.T) {
 		return o.v2(t, p, v2{method: "PUT", name: name, version: version, share: strings.Repeat("s", size), proof: 1, session: session})
 	}
 	wants(t, "too large", push(1, 10_001, ""), 400, "quota_exceeded")
-	wants(t, "too large with its manifest", push(1, 100, strings.Repeat("m", 10_000)), 400, "quota_exceeded")
+	wants(t, "too large with its manifest", push(1, 100, o.manifest(t, "", 1, strings.Repeat("s", 100), largest)), 400, "quota_exceeded")
 	wants(t, "share", push(1, 3000, ""), 200, "")
 	wants(t, "secret", put("name", 1, 3000), 200, "")
 	wants(t, "another secret", put("other", 1, 3000), 400, "quota_exceeded")

@@ -166,22 +166,25 @@ func TestManifestOnceManifestAlways(t *testing.T) {
 			r := startReplicas(t, storages["memory"](t), withOwnership(modes[mode]))
 			o := newOwner()
 			session := r.one.session(t, o.id)
-			write := func(p *plane, version uint64, manifest string, status int, code string) {
+			write := func(p *plane, version uint64, manifest bool, status int, code string) {
 				t.Helper()
-				push := v1{verb: auth.Push, version: version, share: "share", manifest: manifest, proof: 2}
+				push := v1{verb: auth.Push, version: version, share: "share", proof: 2}
+				put := v2{method: "PUT", name: "name", version: version, share: "share", proof: 2, session: session}
+				if manifest {
+					push.manifest, put.manifest = o.manifest(t, "", version, "share"), o.manifest(t, "name", version, "share")
+				}
 				wants(t, "push", o.v1(t, p, push), status, code)
-				put := v2{method: "PUT", name: "name", version: version, share: "share", manifest: manifest, proof: 2, session: session}
 				wants(t, "put", o.v2(t, p, put), status, code)
 			}
-			write(r.one, 1, "", 200, "")
-			write(r.one, 2, "manifest", 200, "")
-			write(r.two, 3, "", 400, "invalid_manifest")
-			write(r.two, 2, "", 409, "version_conflict")
+			write(r.one, 1, false, 200, "")
+			write(r.one, 2, true, 200, "")
+			write(r.two, 3, false, 400, "invalid_manifest")
+			write(r.two, 2, false, 409, "version_conflict")
 			wants(t, "delete", o.v1(t, r.two, v1{verb: auth.Delete, version: 2, proof: 2}), 200, "")
 			wants(t, "delete", o.v2(t, r.two, v2{method: "DELETE", name: "name", proof: 2, session: session}), 200, "")
 			r.restart(t)
-			write(r.one, 3, "", 400, "invalid_manifest")
-			write(r.one, 3, "manifest", 200, "")
+			write(r.one, 3, false, 400, "invalid_manifest")
+			write(r.one, 3, true, 200, "")
 		})
 	}
 }
