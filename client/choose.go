@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // member is one share of a group and who showed it.
@@ -17,6 +19,9 @@ type member struct {
 type candidate struct {
 	group   group
 	members []member // in order of position
+	// manifest is the owner's, which all members agree with; nil when nobody
+	// showed one, and then nothing vouches for a member.
+	manifest *manifest.Manifest
 }
 
 // distinct counts the members' points.
@@ -37,13 +42,21 @@ func (c candidate) k(vault int) int {
 	return c.group.threshold
 }
 
-// need is how many shares are wanted before the group is believed: its K, and
-// no fewer than the vault's K even if its shares name a lower one, for two
-// guardians could otherwise make up a split of which two are enough.
-func (c candidate) need(vault int) int { return max(c.k(vault), vault) }
+// need is how many shares are wanted before the group is believed: the K that
+// the owner signed. Without a manifest it is the K that the shares name, but no
+// fewer than the vault's, for two guardians could otherwise make up a split of
+// which two are enough.
+func (c candidate) need(vault int) int {
+	if c.manifest != nil {
+		return c.manifest.Threshold
+	}
+	return max(c.k(vault), vault)
+}
 
 // checkable reports whether a wrong share among them would be noticed.
-func (c candidate) checkable(vault int) bool { return c.distinct() > c.k(vault) }
+func (c candidate) checkable(vault int) bool {
+	return c.manifest != nil || c.distinct() > c.k(vault)
+}
 
 // patience is what the rest get once the candidate can be rebuilt.
 func (c candidate) patience(vault int) time.Duration {
@@ -53,16 +66,17 @@ func (c candidate) patience(vault int) time.Duration {
 	return longGrace
 }
 
-// groups sorts what was shown into groups, the best last: by version, then
-// epoch, then number of points.
+// groups sorts what was shown and has nothing wrong with it into groups, the
+// best last: by version, then epoch, then whether there is a manifest, then
+// number of points.
 func (s survey) groups() []candidate {
-	byGroup := map[group]*candidate{}
+	known, byGroup := s.manifests(), map[group]*candidate{}
 	add := func(position int, h *holding) {
-		if h == nil {
+		if h == nil || h.judge(known[h.edition()]) != nil {
 			return
 		}
 		if byGroup[h.group] == nil {
-			byGroup[h.group] = &candidate{group: h.group}
+			byGroup[h.group] = &candidate{group: h.group, manifest: h.judgedBy}
 		}
 		c := byGroup[h.group]
 		c.members = append(c.members, member{position, h.share})
@@ -79,11 +93,20 @@ func (s survey) groups() []candidate {
 		return cmp.Or(
 			cmp.Compare(a.group.version, b.group.version),
 			cmp.Compare(a.group.epoch, b.group.epoch),
+			cmp.Compare(rank(a), rank(b)),
 			cmp.Compare(a.distinct(), b.distinct()),
 			cmp.Compare(a.group.split, b.group.split),
 		)
 	})
 	return all
+}
+
+// rank puts groups with a manifest above those without.
+func rank(c candidate) int {
+	if c.manifest != nil {
+		return 1
+	}
+	return 0
 }
 
 // choose returns the highest group with as many distinct points as it

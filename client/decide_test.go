@@ -53,7 +53,7 @@ func TestNextVersion(t *testing.T) {
 
 // at is a guardian that shows a share at x of a version.
 func at(x byte, version uint64) found {
-	return found{current: &holding{group{version: version, threshold: 3, size: 2}, []byte{x, 0}}}
+	return found{current: &holding{group: group{version: version, threshold: 3, size: 2}, share: []byte{x, 0}}}
 }
 
 var (
@@ -250,11 +250,11 @@ func TestPersistWaitsAsLongAsItIsTold(t *testing.T) {
 func TestReadHoldingWantsTheVersionAskedFor(t *testing.T) {
 	served, other := uint64(2), uint64(1)
 	response := api.PullResponse{Share: "AQE=", Version: served, Threshold: 3}
-	if _, err := readHolding(response, &other); !errors.Is(err, errMalformedShare) {
+	if _, err := new(Vault).readHolding(api.PullRequest{Version: &other}, response); !errors.Is(err, errMalformedShare) {
 		t.Errorf("version 2 was taken for version 1: %v", err)
 	}
 	for _, asked := range []*uint64{nil, &served} {
-		if _, err := readHolding(response, asked); err != nil {
+		if _, err := new(Vault).readHolding(api.PullRequest{Version: asked}, response); err != nil {
 			t.Errorf("version 2: %v", err)
 		}
 	}

@@ -21,6 +21,13 @@ var (
 	// ErrInconsistent reports shares of one split that do not lie on one
 	// polynomial: at least one is wrong. Nothing is output.
 	ErrInconsistent = errors.New("the shares do not agree with each other: at least one is wrong")
+	// ErrAuthentication reports that what was rebuilt is not what the owner
+	// stored: it does not open with the owner's root, or is not what the manifest
+	// says. Nothing is output.
+	ErrAuthentication = errors.New("what was rebuilt is not authentic")
+	// ErrNoManifest reports shares that bear no manifest of their owner, so that
+	// nobody can tell whether they are right without rebuilding the secret.
+	ErrNoManifest = errors.New("the shares bear no manifest of their owner")
 	// ErrVersionSpent reports that no version is left above the current one.
 	ErrVersionSpent = errors.New("no version is left above the current one")
 
@@ -52,7 +59,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // QuorumError reports that too few guardians did what was asked.
 type QuorumError struct {
-	// Action is what was asked: push, pull, delete, history, list.
+	// Action is what was asked: push, pull, verify, delete, history, list.
 	Action string
 	// Need and Got count guardians, for a pull shares.
 	Need, Got int

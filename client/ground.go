@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // ground is what a push is to go over.
@@ -13,6 +15,8 @@ type ground struct {
 	// firm is true when what the push would displace can be rebuilt and bears
 	// one more loss where N > K, or when there is nothing.
 	firm bool
+	// manifest is that of the highest version with one, nil when there is none.
+	manifest *manifest.Manifest
 }
 
 // explore asks the guardians and adds what they show to the claims.
@@ -30,13 +34,18 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 	for i, version := range all.versions() {
 		claims[i] = max(claims[i], version)
 	}
-	next, err := nextVersion(report.Version, slices.Collect(maps.Values(claims)), v.Threshold())
+	latest := all.latest()
+	known := report.Version
+	if latest != nil {
+		known = max(known, latest.Version)
+	}
+	next, err := nextVersion(known, slices.Collect(maps.Values(claims)), v.Threshold())
 	if err != nil {
 		return ground{}, err
 	}
 	enough := min(report.Threshold+1, len(v.guardians))
 	firm := report.Version == all.newestBelow(next) && report.Used >= enough
-	return ground{all, next, firm || len(all.versions()) == 0}, nil
+	return ground{all, next, firm || len(all.versions()) == 0, latest}, nil
 }
 
 // same reports whether nobody was seen to write in between.

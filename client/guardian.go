@@ -21,6 +21,7 @@ type Guardian struct {
 	token   string
 	owner   *owner // nil: calls are not proved
 	session session
+	node    node
 	http    *http.Client
 }
 
@@ -36,7 +37,7 @@ func New(rawURL, token string, with ...Option) (*Guardian, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, err := newOwner(o.key, o.name, base)
+	owner, err := newOwner(o.root, o.name, base)
 	if err != nil {
 		return nil, err
 	}
@@ -48,9 +49,9 @@ func (g *Guardian) URL() string { return g.base.String() }
 
 // Push stores one share. Errors are [*Error] over those of package api;
 // *api.VersionConflictError says with Stored whether the very same share is
-// there already, *api.RateLimitedError when to come back. With a key, what
+// there already, *api.RateLimitedError when to come back. With a root, what
 // cannot be signed is an error too and nothing is sent: auth.ErrClaim where the
-// identity is not the key's. So it is with the other calls.
+// identity is not the root's. So it is with the other calls.
 func (g *Guardian) Push(ctx context.Context, request api.PushRequest) (err error) {
 	if request.Proof, err = g.owner.provePush(request); err != nil {
 		return err

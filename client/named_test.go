@@ -10,12 +10,13 @@ import (
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 	"github.com/vault-guardian/guardian/guardiantest"
 )
 
 func namedVault(t *testing.T, cluster *guardiantest.Cluster, name string) *client.Vault {
 	t.Helper()
-	vault, err := client.NewVault(cluster.URLs(), nil, 0, client.WithKey(ownerKey), client.WithName(name))
+	vault, err := client.NewVault(cluster.URLs(), nil, 0, client.WithRoot(owner), client.WithName(name))
 	if err != nil {
 		t.Fatalf("NewVault: %v", err)
 	}
@@ -104,9 +105,9 @@ func TestHistoryOfAName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantHistory(t, all, false, 2, 1)
+	wantHistory(t, all, len("\x01a secret")+envelope.Overhead, false, 2, 1)
 	older := uint64(1)
-	first := guardianOf(t, cluster, 0, client.WithKey(ownerKey), client.WithName("name"))
+	first := guardianOf(t, cluster, 0, client.WithRoot(owner), client.WithName("name"))
 	if response, err := first.Pull(t.Context(), api.PullRequest{Identity: owned, Version: &older}); err != nil || response.Version != 1 {
 		t.Errorf("version 1: %+v, %v", response, err)
 	}
@@ -116,7 +117,7 @@ func TestHistoryOfAName(t *testing.T) {
 	if all, err = vault.History(t.Context(), owned); err != nil {
 		t.Fatal(err)
 	}
-	wantHistory(t, all, true, 2)
+	wantHistory(t, all, 0, true, 2)
 }
 
 func TestANameWithGuardiansGone(t *testing.T) {
@@ -128,7 +129,7 @@ func TestANameWithGuardiansGone(t *testing.T) {
 	wantStored(t, vault, "after", 2)
 	wantOwned(t, vault, "after")
 	report, err := vault.List(t.Context())
-	want := client.ListedSecret{Name: "name", Version: 2, Size: len("\x01after"), Guardians: 4}
+	want := client.ListedSecret{Name: "name", Version: 2, Size: len("\x01after") + envelope.Overhead, Guardians: 4}
 	if err != nil || len(report.Secrets) != 1 || report.Secrets[0] != want || len(report.Lacking) != 1 {
 		t.Errorf("List with one gone: %+v, %v", report, err)
 	}
@@ -146,7 +147,7 @@ func TestANameNeedsAKeyAndLetters(t *testing.T) {
 		t.Errorf("a name without a key: %v", err)
 	}
 	for _, name := range []string{"a/b", "..", "a b", "ä", "a\n", ":name", strings.Repeat("a", 129)} {
-		if _, err := client.New("http://a", "", client.WithKey(ownerKey), client.WithName(name)); !errors.Is(err, api.ErrInvalidName) {
+		if _, err := client.New("http://a", "", client.WithRoot(owner), client.WithName(name)); !errors.Is(err, api.ErrInvalidName) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -208,7 +209,7 @@ func TestStrangeAnswersOverNames(t *testing.T) {
 	} {
 		cluster := guardiantest.New(t, 1)
 		answerOnly(cluster, test.route, test.body)
-		err := test.call(t, guardianOf(t, cluster, 0, client.WithKey(ownerKey), client.WithName("name")))
+		err := test.call(t, guardianOf(t, cluster, 0, client.WithRoot(owner), client.WithName("name")))
 		failure, ok := errors.AsType[*client.Error](err)
 		if !ok || failure.Status != http.StatusOK || !strings.Contains(err.Error(), "is there a guardian behind this URL?") {
 			t.Errorf("%s: %v", name, err)
@@ -229,7 +230,7 @@ func TestEveryNamedCallIsProved(t *testing.T) {
 			real.ServeHTTP(w, r)
 		})
 	})
-	guardian, err := client.New(cluster.URLs()[0], token, client.WithKey(ownerKey), client.WithName("name"))
+	guardian, err := client.New(cluster.URLs()[0], token, client.WithRoot(owner), client.WithName("name"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,29 +1,34 @@
 package client
 
 import (
-	"crypto/ed25519"
 	"crypto/x509"
+
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 // Option says how guardians are spoken to.
 type Option func(*options)
 
 type options struct {
-	key   ed25519.PrivateKey
+	root  *envelope.Root
 	name  string
 	roots *x509.CertPool
 }
 
-// WithKey proves with the owner's key that each push, pull, delete, history and
-// list is allowed: it carries a proof of version 2, which names the guardian as
-// dialled and what is pushed, so that no guardian can use it at another. The
-// identity of all calls is then auth.IdentityOf the public key. Without a key,
-// or with nil, calls carry no proof but one that the caller has put there.
-func WithKey(key ed25519.PrivateKey) Option { return func(o *options) { o.key = key } }
+// WithRoot acts as the owner of root, whose Identity all calls are then about.
+//
+// Each call carries a proof of version 2, which names the guardian as dialled
+// and what is pushed, so that no guardian can use it at another. A [Vault]
+// seals what it pushes in an envelope and signs a manifest of the shares, and
+// gives out only what its root opens.
+//
+// Without a root, or with nil, calls carry no proof but one that the caller has
+// put there, and a Vault splits and rebuilds just the bytes it is given.
+func WithRoot(root *envelope.Root) Option { return func(o *options) { o.root = root } }
 
 // WithName makes push, pull, delete and history those of the secret of this
 // name: each name of an identity is kept apart from the others, and from the
-// one share under the identity alone. It needs a key. A name is 1 to 128 of
+// one share under the identity alone. It needs a root. A name is 1 to 128 of
 // A-Z a-z 0-9 _ -, with any other there is no guardian: api.ErrInvalidName. The
 // name "" is none.
 //

@@ -4,42 +4,41 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 // owner proves calls to one guardian.
 type owner struct {
+	root     *envelope.Root
 	key      ed25519.PrivateKey
 	audience string
 	name     string // of the secret, "" for the share under the identity alone
 }
 
-// newOwner returns nil for no key.
-func newOwner(key ed25519.PrivateKey, name string, dialled *url.URL) (*owner, error) {
+// newOwner returns nil for no root.
+func newOwner(root *envelope.Root, name string, dialled *url.URL) (*owner, error) {
 	switch {
 	case name != "" && !validName(name):
 		return nil, errName
-	case name != "" && len(key) == 0:
+	case name != "" && root == nil:
 		return nil, fmt.Errorf("naming a secret: %w", errNoKey)
-	case len(key) == 0:
+	case root == nil:
 		return nil, nil
-	case len(key) != ed25519.PrivateKeySize:
-		return nil, errors.New("the owner's key is not an Ed25519 private key")
 	}
 	audience, err := auth.AudienceOf(dialled)
 	if err != nil {
 		return nil, fmt.Errorf("naming the guardian in proofs: %w", err)
 	}
-	return &owner{key, audience, name}, nil
+	return &owner{root, root.Owner(), audience, name}, nil
 }
 
-func (o *owner) identity() string { return auth.IdentityOf(o.key.Public().(ed25519.PublicKey)) }
+func (o *owner) identity() string { return o.root.Identity() }
 
 // prove returns the proof to send with a call, the one given if nobody is
 // known as its owner. Proofs are made anew for each attempt, as their time is

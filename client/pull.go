@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -48,10 +49,17 @@ type PullReport struct {
 	Threshold int
 	// Used counts the shares of the version that was rebuilt.
 	Used int
-	// Checked is true when more than Threshold shares agreed; with just
-	// Threshold a wrong one cannot be told. Where one was left out as wrong, it
-	// takes so many that Threshold of them remain without any Threshold-1.
+	// Checked is true when a wrong share would have been noticed: by the owner's
+	// manifest, by the envelope that opened, or because more than Threshold
+	// shares agreed. Where some were left out as wrong, it takes so many that
+	// Threshold of them remain without any Threshold-1.
 	Checked bool
+	// Manifest is true when each share that was used is the one that the owner's
+	// manifest names.
+	Manifest bool
+	// ByEnvelope is true when so many shares were wrong that the shares alone do
+	// not tell which; Threshold of them made an envelope that opened.
+	ByEnvelope bool
 	// Fallback is true when Newest, a higher version that some guardian
 	// showed, could not be rebuilt.
 	Fallback bool
@@ -63,10 +71,19 @@ type PullReport struct {
 // Pull asks every guardian and rebuilds the highest version that has K
 // shares. It never combines shares of different versions, splits or epochs.
 // It returns once no answer still out can change the outcome, and waits longer
-// while one more share would let the others be checked. One share that does
-// not agree with the others is found and named in the report where more than K
-// others do agree. An older version is taken only when the newest cannot be
-// rebuilt; the report says so.
+// while one more share would let the others be checked. An older version is
+// taken only when the newest cannot be rebuilt; the report says so.
+//
+// Where a guardian shows a manifest of the owner, each share is judged by it,
+// and the K in it counts. Where nobody does, wrong shares are found and named
+// by decoding (shamir.CombineRobust), up to half of those beyond K. With a root
+// what was rebuilt must open with it; then even more wrong shares do no harm as
+// long as K right ones are there, for few guardians at least.
+//
+// Without a root or manifest, K guardians that agree on a split of their own can
+// make up a secret, where K is the vault's. Fewer can change one only when no K
+// of the shares used are honest: against all K-1 that takes 2K-1 shares that
+// agree, against one K+1.
 //
 // What a guardian retains below its current version has to be asked for by
 // number: older versions are found if some guardian still shows them, or if
@@ -74,15 +91,11 @@ type PullReport struct {
 // the user's own numbers with wider gaps, a version that every guardian has
 // moved past is not found, although it is retained.
 //
-// Shares carry no signature of their owner: K guardians that agree on a split
-// of their own can make up a secret, where K is the vault's. Fewer can change
-// one only when no K of the shares used are honest: against all K-1 that takes
-// 2K-1 shares that agree, against one K+1.
-//
 // Errors: api.ErrNotFound when so many guardians hold nothing that no
-// acknowledged version can exist;
-// [ErrInconsistent], naming the guardians asked, when shares contradict each
-// other; *QuorumError (counting shares) when too few could be had.
+// acknowledged version can exist; [ErrInconsistent], naming the guardians asked,
+// when shares contradict each other and nothing decides; [ErrAuthentication]
+// when what was rebuilt is not the owner's; *QuorumError (counting shares) when
+// too few could be had.
 func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, error) {
 	identity, err := v.checkIdentity(identity)
 	if err != nil {
@@ -97,24 +110,25 @@ func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, 
 // rebuild makes the secret of a survey, asking for what guardians retain
 // where it must.
 func (v *Vault) rebuild(ctx context.Context, identity string, all survey) ([]byte, PullReport, error) {
-	chosen, ok := v.chooseOrGoBack(ctx, identity, all)
-	if !ok {
-		return nil, v.report(all, chosen, ok), v.pullFailure(all)
+	var failed error
+	for {
+		chosen, ok := v.chooseOrGoBack(ctx, identity, all)
+		if !ok && failed == nil {
+			failed = v.pullFailure(all)
+		}
+		if !ok {
+			return nil, v.report(all, chosen, ok), failed
+		}
+		result, err := v.rebuildFrom(ctx, identity, chosen)
+		if err == nil {
+			return result.secret, v.reportOf(all, result), nil
+		}
+		if v.owner == nil || chosen.manifest != nil || !dubious(err) {
+			return nil, v.report(all, chosen, ok), err
+		}
+		failed = cmp.Or(failed, err)
+		all.discard(chosen.group, errUnopened)
 	}
-	right, wrong, err := v.agreeing(chosen)
-	report := v.report(all, right, ok)
-	if err != nil {
-		return nil, report, err
-	}
-	if len(wrong) > 0 {
-		report.Checked = report.Used >= 2*report.Threshold-1
-	}
-	for _, m := range wrong {
-		g := &report.Guardians[m.position]
-		g.State, g.Err = StateWrong, v.named(m.position, errDisagrees)
-	}
-	secret, err := right.combine(v.Threshold())
-	return secret, report, err
 }
 
 // chooseOrGoBack prefers what is current; where the newest cannot be rebuilt

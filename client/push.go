@@ -2,15 +2,15 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
-	"github.com/vault-guardian/guardian/shamir"
+	"github.com/vault-guardian/guardian/envelope"
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // PushReport describes a push that was acknowledged.
@@ -37,11 +37,12 @@ type PushReport struct {
 // [ErrSecretSize], [ErrThreshold], api.ErrInvalidIdentity, or auth.ErrClaim
 // where the identity is not that of the vault's key, and nothing was sent.
 func (v *Vault) Push(ctx context.Context, identity string, version uint64, secret []byte) (PushReport, error) {
-	return v.pushWith(ctx, identity, version, secret, v.pushAll)
+	return v.pushWith(ctx, identity, version, secret, nil, v.pushAll)
 }
 
-// pushWith is Push with a way to send the requests.
-func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, secret []byte, send func(context.Context, []api.PushRequest) (int, map[int]error)) (PushReport, error) {
+// pushWith is Push with a way to send the requests, and with the manifest of
+// what is stored now, if that is known.
+func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, secret []byte, previous *manifest.Manifest, send func(context.Context, *batch) (int, map[int]error)) (PushReport, error) {
 	identity, err := v.checkIdentity(identity)
 	if err != nil {
 		return PushReport{}, err
@@ -49,13 +50,13 @@ func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, s
 	if err := v.CheckSecret(secret); err != nil {
 		return PushReport{}, err
 	}
-	requests, err := v.split(identity, version, secret)
+	made, err := v.prepare(ctx, identity, version, secret, previous)
 	if err != nil {
 		return PushReport{}, err
 	}
-	got, errs := send(ctx, requests)
+	got, errs := send(ctx, made)
 	report := PushReport{
-		Version: version, Split: requests[0].Split, Threshold: v.Threshold(),
+		Version: version, Split: made.split, Threshold: v.Threshold(),
 		Need: v.WriteQuorum(), Got: got, Lacking: v.sortErrors(errs), Warning: v.Warning(),
 	}
 	if got < report.Need {
@@ -67,7 +68,10 @@ func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, s
 // CheckSecret returns the error with which Push refuses a secret before it
 // sends anything, or nil.
 func (v *Vault) CheckSecret(secret []byte) error {
-	const limit = api.MaxShareSize - 1
+	limit := api.MaxShareSize - 1
+	if v.owner != nil {
+		limit -= envelope.Overhead
+	}
 	switch {
 	case len(secret) == 0:
 		return fmt.Errorf("%w: there is nothing to store, the secret is empty", ErrSecretSize)
@@ -77,37 +81,17 @@ func (v *Vault) CheckSecret(secret []byte) error {
 	return v.checkSplit()
 }
 
-// split makes one request per guardian, in order of position.
-func (v *Vault) split(identity string, version uint64, secret []byte) ([]api.PushRequest, error) {
-	points := make([]byte, len(v.guardians))
-	for i := range points {
-		points[i] = byte(i + 1)
-	}
-	shares, err := shamir.Split(secret, v.Threshold(), points)
-	if err != nil {
-		return nil, fmt.Errorf("splitting the secret: %w", err)
-	}
-	var id [api.SplitSize]byte
-	rand.Read(id[:])
-	requests := make([]api.PushRequest, len(shares))
-	for i, share := range shares {
-		requests[i] = api.PushRequest{
-			Identity: identity, Share: base64.StdEncoding.EncodeToString(share), Version: &version,
-			Threshold: v.Threshold(), Split: hex.EncodeToString(id[:]),
-		}
-		clear(share)
-	}
-	return requests, nil
-}
-
 // pushAll returns the number of acknowledgements and the other guardians'
 // errors by position.
-func (v *Vault) pushAll(ctx context.Context, requests []api.PushRequest) (int, map[int]error) {
-	got, errs := 0, map[int]error{}
-	push := func(ctx context.Context, i int) (struct{}, error) {
-		return struct{}{}, v.pushOne(ctx, i, requests, 0)
+func (v *Vault) pushAll(ctx context.Context, made *batch) (int, map[int]error) {
+	got, errs := 0, maps.Clone(made.unnamed)
+	if errs == nil {
+		errs = map[int]error{}
 	}
-	fanOut(ctx, v.positions(), push, func(a answer[struct{}]) time.Duration {
+	push := func(ctx context.Context, i int) (struct{}, error) {
+		return struct{}{}, v.pushOne(ctx, i, made, 0)
+	}
+	fanOut(ctx, v.sendable(made), push, func(a answer[struct{}]) time.Duration {
 		if a.err == nil {
 			got++
 		} else {
@@ -118,11 +102,22 @@ func (v *Vault) pushAll(ctx context.Context, requests []api.PushRequest) (int, m
 	return got, errs
 }
 
+// sendable returns the positions of the guardians that have a share to accept.
+func (v *Vault) sendable(made *batch) []int {
+	return slices.DeleteFunc(v.positions(), func(i int) bool { return made.unnamed[i] != nil })
+}
+
 // pushOne pushes to one guardian, so many attempts at most (0: until ctx ends).
-func (v *Vault) pushOne(ctx context.Context, position int, requests []api.PushRequest, attempts int) error {
-	return persist(ctx, attempts, func() error {
-		return acknowledged(v.guardians[position].Push(ctx, requests[position]))
+func (v *Vault) pushOne(ctx context.Context, position int, made *batch, attempts int) error {
+	if err := made.unnamed[position]; err != nil {
+		return err
+	}
+	g := v.guardians[position]
+	err := persist(ctx, attempts, func() error {
+		return acknowledged(g.Push(ctx, made.requests[position]))
 	})
+	g.forgetNode(err)
+	return err
 }
 
 // acknowledged takes a refusal of what is stored already for what it is: the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // report describes a survey relative to the group that was chosen, if any.
@@ -17,18 +18,39 @@ func (v *Vault) report(all survey, chosen candidate, ok bool) PullReport {
 		report.Newest = all.newest()
 		report.Fallback = report.Newest > report.Version
 	}
+	known := all.manifests()
 	for i, f := range all {
-		report.Guardians = append(report.Guardians, v.describe(i, f, chosen.group, ok))
+		report.Guardians = append(report.Guardians, v.describe(i, f, f.fault(known), chosen.group, ok))
 	}
 	return report
 }
 
-func (v *Vault) describe(position int, f found, chosen group, ok bool) PullAnswer {
-	description := PullAnswer{
-		Guardian: v.guardians[position].URL(), State: stateOf(f, chosen, ok), Latency: f.latency,
+// reportOf is report with what came of the group.
+func (v *Vault) reportOf(all survey, result rebuilt) PullReport {
+	report := v.report(all, result.right, true)
+	report.Checked, report.ByEnvelope = result.checked, result.byEnvelope
+	report.Manifest = result.right.manifest != nil
+	for _, m := range result.wrong {
+		g := &report.Guardians[m.position]
+		g.State, g.Err = StateWrong, v.named(m.position, errDisagrees)
 	}
-	if f.err != nil {
-		description.Err = v.named(position, f.err)
+	return report
+}
+
+// fault is what is wrong with the current share, or why there is none.
+func (f found) fault(known map[edition]*manifest.Manifest) error {
+	if f.current == nil {
+		return f.err
+	}
+	return f.current.judge(known[f.current.edition()])
+}
+
+func (v *Vault) describe(position int, f found, fault error, chosen group, ok bool) PullAnswer {
+	description := PullAnswer{
+		Guardian: v.guardians[position].URL(), State: stateOf(f, fault, chosen, ok), Latency: f.latency,
+	}
+	if fault != nil {
+		description.Err = v.named(position, fault)
 	}
 	if f.current != nil {
 		description.Version = &f.current.group.version
@@ -39,7 +61,7 @@ func (v *Vault) describe(position int, f found, chosen group, ok bool) PullAnswe
 
 // stateOf judges an answer. Where nothing was rebuilt there is nothing to be
 // stale against, and a share in good form counts as good.
-func stateOf(f found, chosen group, ok bool) State {
+func stateOf(f found, fault error, chosen group, ok bool) State {
 	switch {
 	case f.absent():
 		return StateMissing
@@ -47,6 +69,8 @@ func stateOf(f found, chosen group, ok bool) State {
 		return StateWrong
 	case f.current == nil:
 		return StateUnreachable
+	case fault != nil:
+		return StateWrong
 	case !ok || f.current.group == chosen:
 		return StateGood
 	case f.current.group.version < chosen.version:
@@ -70,11 +94,12 @@ func (s survey) absentees() int {
 
 // errors says of each guardian why it adds nothing to a group.
 func (s survey) errors(c candidate) map[int]error {
-	errs := map[int]error{}
+	errs, known := map[int]error{}, s.manifests()
 	for i, f := range s {
+		fault := f.fault(known)
 		switch {
-		case f.err != nil:
-			errs[i] = f.err
+		case fault != nil:
+			errs[i] = fault
 		case f.current.group != c.group && (f.older == nil || f.older.group != c.group):
 			errs[i] = fmt.Errorf("holds version %d, which too few others hold", f.current.group.version)
 		}

@@ -28,7 +28,7 @@ func TestASessionIsKept(t *testing.T) {
 	t.Parallel()
 	cluster := guardiantest.New(t, 1)
 	requests := record(cluster)
-	guardian := guardianOf(t, cluster, 0, client.WithKey(ownerKey), client.WithName("name"))
+	guardian := guardianOf(t, cluster, 0, client.WithRoot(owner), client.WithName("name"))
 	if err := guardian.Push(t.Context(), pushOf("\x01share")); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestARefusedSessionIsRenewedOnce(t *testing.T) {
 	cluster := guardiantest.New(t, 1)
 	least := 1
 	count := sessions(cluster, func(number int) bool { return number >= least })
-	guardian := guardianOf(t, cluster, 0, client.WithKey(ownerKey), client.WithName("name"))
+	guardian := guardianOf(t, cluster, 0, client.WithRoot(owner), client.WithName("name"))
 	if err := guardian.Push(t.Context(), pushOf("\x01share")); err != nil || count() != 1 {
 		t.Fatalf("first call, %d sessions: %v", count(), err)
 	}
@@ -111,7 +111,7 @@ func TestASessionIsRenewedBeforeItsEnd(t *testing.T) {
 				})
 			})
 		})
-		guardian := guardianOf(t, cluster, 0, client.WithKey(ownerKey))
+		guardian := guardianOf(t, cluster, 0, client.WithRoot(owner))
 		for range 2 {
 			if _, err := guardian.List(t.Context()); err != nil {
 				t.Fatal(err)

@@ -68,14 +68,14 @@ func (v *Vault) Store(ctx context.Context, identity string, secret []byte) (repo
 // another in each attempt since it may be the one that lies.
 func (v *Vault) pushOver(ctx context.Context, identity string, secret []byte, over ground, attempt int) (PushReport, error) {
 	if over.firm {
-		return v.Push(ctx, identity, over.next, secret)
+		return v.pushWith(ctx, identity, over.next, secret, over.manifest, v.pushAll)
 	}
 	first := over.all.answering()[attempt%over.all.answers()]
-	return v.pushWith(ctx, identity, over.next, secret, func(ctx context.Context, requests []api.PushRequest) (int, map[int]error) {
-		if err := v.pushOne(ctx, first, requests, surveyAttempts); err != nil {
+	return v.pushWith(ctx, identity, over.next, secret, over.manifest, func(ctx context.Context, made *batch) (int, map[int]error) {
+		if err := v.pushOne(ctx, first, made, surveyAttempts); err != nil {
 			return 0, map[int]error{first: err}
 		}
-		return v.pushAll(ctx, requests)
+		return v.pushAll(ctx, made)
 	})
 }
 

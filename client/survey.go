@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // surveyAttempts bounds how often a read is tried with one guardian.
@@ -18,8 +19,15 @@ var errMalformedShare = errors.New("the answer holds no valid share")
 
 // holding is one share that a guardian showed.
 type holding struct {
-	group group
-	share []byte
+	group    group
+	share    []byte
+	manifest *manifest.Manifest // the owner's, about this version; nil when none was shown
+	// fault is why the share cannot be used, whatever the others show.
+	fault error
+	// judgedBy is the manifest that the share was compared with last, matches
+	// what came of it.
+	judgedBy *manifest.Manifest
+	matches  bool
 }
 
 // group names what may be combined: shares that agree in all of it. Threshold
@@ -102,7 +110,7 @@ func (v *Vault) fetch(ctx context.Context, position int, request api.PullRequest
 	err := persist(ctx, surveyAttempts, func() error {
 		response, err := v.guardians[position].Pull(ctx, request)
 		if err == nil {
-			result, err = readHolding(response, request.Version)
+			result, err = v.readHolding(request, response)
 		}
 		return err
 	})
@@ -112,12 +120,12 @@ func (v *Vault) fetch(ctx context.Context, position int, request api.PullRequest
 // readHolding checks the form of an answer. A threshold below the least that
 // keeps a secret is a lie: believed, one guardian alone could make up a
 // secret.
-func readHolding(response api.PullResponse, asked *uint64) (*holding, error) {
+func (v *Vault) readHolding(request api.PullRequest, response api.PullResponse) (*holding, error) {
 	share, err := base64.StdEncoding.DecodeString(response.Share)
 	if err != nil || len(share) < 2 || len(share) > api.MaxShareSize || share[0] == 0 {
 		return nil, errMalformedShare
 	}
-	if asked != nil && *asked != response.Version {
+	if request.Version != nil && *request.Version != response.Version {
 		return nil, errMalformedShare
 	}
 	if response.Threshold != 0 && (response.Threshold < api.MinThreshold || response.Threshold > api.MaxThreshold) {
@@ -126,7 +134,8 @@ func readHolding(response api.PullResponse, asked *uint64) (*holding, error) {
 	if _, err := hex.DecodeString(response.Split); err != nil || len(response.Split) > 2*api.SplitSize {
 		return nil, errMalformedShare
 	}
-	return &holding{share: share, group: group{
+	shown, fault := v.readManifest(request.Identity, response)
+	return &holding{share: share, manifest: shown, fault: fault, group: group{
 		version: response.Version, split: strings.ToLower(response.Split), epoch: response.Epoch,
 		threshold: response.Threshold, size: len(share),
 	}}, nil

@@ -15,7 +15,7 @@ import (
 type Vault struct {
 	guardians []*Guardian
 	threshold int    // 0: the default
-	owner     *owner // that of the first guardian; nil: anybody's identity
+	owner     *owner // that of the first guardian; nil: anybody's identity, nothing sealed
 }
 
 // NewVault returns the vault of the guardians at these URLs (see [New]), 1 to

@@ -11,7 +11,8 @@ import (
 const maxStep = 16
 
 // nextVersion returns the version to push: one above the highest that was
-// rebuilt (0 when nothing was) and above every claim that is believed. Claims
+// rebuilt or bears the owner's manifest (0 when none does) and above every
+// claim that is believed. Claims
 // are the current versions that guardians named, one each; one that lies
 // further than maxStep above what was rebuilt is believed only when at least
 // k guardians claim that much or more.
