@@ -62,6 +62,12 @@ test-long: tools ## the full campaigns: more rounds, longer fuzzing
 	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
 
+.PHONY: test-arm64
+test-arm64: ## the arm64 kernel of shamir, emulated (needs Debian's qemu-user)
+	@command -v qemu-aarch64 >/dev/null || { echo "qemu-aarch64 is missing: install the Debian package qemu-user" >&2; exit 1; }
+	GOARCH=arm64 go vet ./shamir
+	CGO_ENABLED=0 GOARCH=arm64 go test -count=1 -exec qemu-aarch64 ./shamir
+
 .PHONY: test-image
 test-image: image $(LINT) $(VERSITYGW) $(GOSH) $(COMPOSE) ## run the image, and the compose file with local stand-ins for foreign images
 	go vet -tags image ./docker/...

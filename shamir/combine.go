@@ -1,5 +1,7 @@
 package shamir
 
+import "encoding/binary"
+
 // Combine rebuilds the secret by interpolating at 0 through all the shares
 // given. It cannot tell whether they are enough, right, or of one split: with
 // fewer than k, or a wrong one among them, the result is noise, so whoever
@@ -14,35 +16,24 @@ func Combine(shares [][]byte) ([]byte, error) {
 		return nil, err
 	}
 	secret := make([]byte, len(payloads[0]))
-	interpolate(secret, lagrange(points, 0), payloads)
+	weightedSum(secret, lagrange(points, 0), payloads)
 	return secret, nil
 }
 
-// interpolate sets dst to the polynomials' values at the point that the
-// weights were computed for.
-func interpolate(dst, weights []byte, payloads [][]byte) {
-	rows := make([][]byte, len(payloads))
-	blocks(len(dst), func(from, to int) {
-		for i, payload := range payloads {
-			rows[i] = payload[from:to]
-		}
-		weightedSum(dst[from:to], weights, rows)
-	})
-}
-
 // lagrange returns the weight of each point's value in the value at x:
-// the product of (x-other)/(point-other) over all other points.
+// the product of (x-other)/(point-other) over all other points. It computes
+// eight weights at a time.
 func lagrange(points []byte, x byte) []byte {
-	weights := make([]byte, len(points))
-	for i, point := range points {
-		numerator, denominator := byte(1), byte(1)
-		for j, other := range points {
-			if j != i {
-				numerator = mul(numerator, x^other)
-				denominator = mul(denominator, point^other)
-			}
+	weights := make([]byte, 0, len(points)+7)
+	for first := 0; first < len(points); first += 8 {
+		own := packLanes(points[first:min(first+8, len(points))])
+		numerator, denominator := uint64(lanes), uint64(lanes)
+		for i, other := range points {
+			skip := laneMask(i - first)
+			numerator = mulLanes(numerator, unless(skip, uint64(x^other)*lanes))
+			denominator = mulLanes(denominator, unless(skip, own^uint64(other)*lanes))
 		}
-		weights[i] = mul(numerator, inv(denominator))
+		weights = binary.LittleEndian.AppendUint64(weights, mulLanes(numerator, invLanes(denominator)))
 	}
-	return weights
+	return weights[:len(points)]
 }

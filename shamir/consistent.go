@@ -24,7 +24,7 @@ func Consistent(shares [][]byte, k int) (bool, error) {
 	defer wipe(expected)
 	same := 1
 	for i := k; i < len(shares); i++ {
-		interpolate(expected, lagrange(points[:k], points[i]), payloads[:k])
+		weightedSum(expected, lagrange(points[:k], points[i]), payloads[:k])
 		same &= subtle.ConstantTimeCompare(expected, payloads[i])
 	}
 	return same == 1, nil

@@ -11,4 +11,13 @@
 // authentication: rebuilding from a wrong share gives a wrong secret, and from
 // shares of different splits nothing but noise. All functions are pure, safe
 // for concurrent use, and leave their arguments as they were.
+//
+// The work on whole buffers is done by the fastest kernel that the CPU can run:
+// gfni (amd64 with GFNI and AVX2), avx2 (amd64), neon (arm64), or portable,
+// which is plain Go in words of 64 bits. [Kernel] tells which, for benchmarks
+// and bug reports. The environment variable SHAMIR_KERNEL forces one by name;
+// it is read once, when the program starts, and no other kernel ever stands in
+// for the one it names: if this machine does not have it, the first call that
+// needs a kernel panics and says so. An empty value forces nothing. All kernels
+// compute the same.
 package shamir

@@ -1,71 +1,97 @@
 package shamir
 
 import (
-	"crypto/subtle"
-	"encoding/binary"
-	"math/bits"
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 )
 
-// blockSize bounds what one pass works on, so that the rows of a sum stay in
-// the CPU's cache and buffers do not grow with the secret.
-const blockSize = 4 << 10
+// kernelVariable names the environment variable that forces a kernel.
+const kernelVariable = "SHAMIR_KERNEL"
+
+// kernel is one way to compute a [weightedSum].
+//
+// All of them take time and touch memory by lengths, the number of rows and
+// weights alone, which are public. The vector kernels are assembly and show it:
+// elements are loaded, multiplied, shuffled and added, and never compared or
+// made into an address. For the portable one the machine code was read too (Go
+// 1.26 for amd64 and arm64; go tool objdump -s 'shamir\.(sum|add|double|quad|mul|inv)'
+// shows it):
+//
+//   - sumPortable, sumBlock, unionOf and addRows branch on lengths, on the
+//     number of rows and on bits of weights, and call what follows.
+//   - doubleAll and quadrupleAll have two loops each, over words and over the
+//     bytes left, that branch on the number of elements. doubleLanes and
+//     quadrupleLanes are inlined there: AND, XOR, ADD, SUB and shifts by
+//     constants.
+//   - subtle.XORBytes branches on lengths and on where its buffers lie.
+//   - mulLanes and invLanes, where mul and inv are done, count to 8 and to 6.
+//   - None has a table, and no conditional move or set depends on an element.
+type kernel struct {
+	name string
+	sum  sumFunc
+}
+
+// sumFunc computes a [weightedSum].
+type sumFunc func(dst, weights []byte, rows [][]byte)
+
+var active, errActive = choose(os.Getenv(kernelVariable), kernels())
+
+// kernels returns those that this machine can run, the fastest first.
+func kernels() []kernel {
+	return append(vectorKernels(), kernel{name: "portable", sum: sumPortable})
+}
+
+// choose returns the kernel of the given name, or the first one for "".
+func choose(name string, available []kernel) (kernel, error) {
+	var names []string
+	for _, k := range available {
+		if name == "" || name == k.name {
+			return k, nil
+		}
+		names = append(names, k.name)
+	}
+	return kernel{}, fmt.Errorf("shamir: %s=%q names no kernel of this machine, which has: %s",
+		kernelVariable, name, strings.Join(names, ", "))
+}
+
+// Kernel returns the name of the kernel in use: gfni, avx2, neon or portable.
+// It panics if SHAMIR_KERNEL names one that this machine does not have.
+func Kernel() string { return inUse().name }
+
+// inUse panics rather than fall back to another kernel: whoever forces one
+// wants to know what that one does. It does so at the first use, so that a
+// program which only imports the package still runs.
+func inUse() kernel {
+	if errActive != nil {
+		panic(errActive)
+	}
+	return active
+}
 
 // weightedSum sets dst = weights[0]*rows[0] ^ weights[1]*rows[1] ^ ..., element
-// by element. Each row is at least as long as dst, and none overlaps it.
+// by element. There is a weight for each row; each row is at least as long as
+// dst, and none overlaps it.
 //
-// This is all that is ever done to secrets in bulk. It is Horner's rule over
-// the bits of the weights: the sum is doubled once per bit, whatever the
-// number of rows, and each row is added in where its weight has the bit. The
-// weights are public, and nothing else is branched on.
+// This is all that is ever done to secrets in bulk. Weights, lengths and the
+// number of rows are public, the elements are secret.
 func weightedSum(dst, weights []byte, rows [][]byte) {
-	clear(dst)
-	for bit := highestBit(weights); bit >= 0; bit-- {
-		for i, row := range rows {
-			if weights[i]>>bit&1 == 1 {
-				subtle.XORBytes(dst, dst, row[:len(dst)])
-			}
+	k := inUse()
+	checkRows(dst, weights, rows)
+	k.sum(dst, weights, rows)
+}
+
+// checkRows stands in for the bounds checks that assembly does not have.
+func checkRows(dst, weights []byte, rows [][]byte) {
+	if len(weights) != len(rows) {
+		panic(fmt.Sprintf("shamir: %d weights for %d rows", len(weights), len(rows)))
+	}
+	for _, row := range rows {
+		if len(row) < len(dst) {
+			panic(fmt.Sprintf("shamir: row of %d elements in a sum of %d", len(row), len(dst)))
 		}
-		if bit > 0 {
-			doubleAll(dst)
-		}
 	}
-}
-
-// highestBit returns the position of the highest bit set in any weight, or -1.
-func highestBit(weights []byte) int {
-	var union byte
-	for _, w := range weights {
-		union |= w
-	}
-	return bits.Len8(union) - 1
-}
-
-// doubleAll multiplies every element by 2, eight to a machine word and four
-// words at a time, as they do not wait for each other.
-func doubleAll(elements []byte) {
-	for ; len(elements) >= 32; elements = elements[32:] {
-		a := doubleLanes(binary.LittleEndian.Uint64(elements))
-		b := doubleLanes(binary.LittleEndian.Uint64(elements[8:]))
-		c := doubleLanes(binary.LittleEndian.Uint64(elements[16:]))
-		d := doubleLanes(binary.LittleEndian.Uint64(elements[24:]))
-		binary.LittleEndian.PutUint64(elements, a)
-		binary.LittleEndian.PutUint64(elements[8:], b)
-		binary.LittleEndian.PutUint64(elements[16:], c)
-		binary.LittleEndian.PutUint64(elements[24:], d)
-	}
-	for i, e := range elements {
-		elements[i] = double(e)
-	}
-}
-
-// doubleLanes is double on each byte of a word. A lane whose top bit is set
-// overflows: top - top>>7 has 0x7f in those lanes and 0 in the others, and no
-// borrow crosses between lanes.
-func doubleLanes(word uint64) uint64 {
-	const lanes = 0x0101010101010101
-	top := word & (0x80 * lanes)
-	return (word^top)<<1 ^ (top-top>>7)&(reduction*lanes)
 }
 
 // wipe overwrites what was secret. KeepAlive keeps the compiler from dropping
@@ -73,11 +99,4 @@ func doubleLanes(word uint64) uint64 {
 func wipe(secret []byte) {
 	clear(secret)
 	runtime.KeepAlive(secret)
-}
-
-// blocks calls work with the bounds of each block of a buffer.
-func blocks(size int, work func(from, to int)) {
-	for from := 0; from < size; from += blockSize {
-		work(from, min(from+blockSize, size))
-	}
 }

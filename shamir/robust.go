@@ -56,6 +56,6 @@ func CombineRobust(shares [][]byte, k int) (Robust, error) {
 	}
 	slices.Sort(s.wrong)
 	secret := make([]byte, len(s.payloads[0]))
-	interpolate(secret, lagrange(s.points[:k], 0), s.payloads[:k])
+	weightedSum(secret, lagrange(s.points[:k], 0), s.payloads[:k])
 	return Robust{Secret: secret, Wrong: s.wrong, Bound: bound, Checked: len(shares) > k}, nil
 }

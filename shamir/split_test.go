@@ -154,7 +154,7 @@ func (c *chosen) XORKeyStream(dst, src []byte) {
 // coefficients of each byte of the secret in turn.
 func keystream(columns []byte, degree int) []byte {
 	stream := make([]byte, 0, len(columns))
-	blocks(len(columns)/degree, func(from, to int) {
+	blocks(len(columns)/degree, degree+1, func(from, to int) {
 		for power := range degree {
 			for i := from; i < to; i++ {
 				stream = append(stream, columns[i*degree+power])
