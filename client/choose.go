@@ -70,20 +70,28 @@ func (c candidate) patience(vault int) time.Duration {
 // best last: by version, then epoch, then whether there is a manifest, then
 // number of points.
 func (s survey) groups() []candidate {
-	known, byGroup := s.manifests(), map[group]*candidate{}
+	known, byGroup := s.charters(), map[group]*candidate{}
 	add := func(position int, h *holding) {
-		if h == nil || h.judge(known[h.edition()]) != nil {
+		by := known[h.edition()]
+		if h.judge(by) != nil {
 			return
 		}
 		if byGroup[h.group] == nil {
-			byGroup[h.group] = &candidate{group: h.group, manifest: h.judgedBy}
+			byGroup[h.group] = &candidate{group: h.group}
+		}
+		if h.chartered(by) {
+			byGroup[h.group].manifest = by.manifest
 		}
 		c := byGroup[h.group]
 		c.members = append(c.members, member{position, h.share})
 	}
 	for i, f := range s {
-		add(i, f.current)
-		add(i, f.older)
+		if f.current != nil {
+			add(i, f.current)
+		}
+		for _, h := range f.older {
+			add(i, h)
+		}
 	}
 	var all []candidate
 	for c := range maps.Values(byGroup) {
@@ -134,36 +142,80 @@ func (s survey) closest(vault int) (candidate, bool) {
 }
 
 // patience is how long the guardians that have not said what they hold are
-// waited for. They can be left out when the best group is the newest version
-// shown, and so few are silent that any newer acknowledged version would have
-// shown itself; later when they could still tell a wrong share.
+// waited for, given W of the vault.
+//
+// A newer version that was acknowledged is with W guardians. As long as those
+// that are silent, and those that show what cannot be rebuilt yet, are as many,
+// it may be with them. Fewer than K of the others could be lying: the rest are
+// hurried only when W guardians would have to include K that answered.
 func (s survey) patience(vault, writeQuorum int) time.Duration {
 	best, ok := s.choose(vault)
-	if !ok || best.group.version != s.newest() || len(s)-s.answers() >= writeQuorum {
+	if !ok || s.notBelow(best.group.version) >= writeQuorum {
 		return waitForAll
+	}
+	if s.mayHideNewer(best, vault, writeQuorum) {
+		return longGrace
 	}
 	return best.patience(vault)
 }
 
-// olderVersions returns the versions, highest first, that could be rebuilt
-// with what guardians retain below their current one: a version that a later
-// push left behind is still current somewhere or below by at most the step
-// that Store takes. Versions that too few guardians have reached for any
-// group to be believed are left out: a liar's would only cost time.
-func (s survey) olderVersions(vault int) []uint64 {
-	descending := slices.Sorted(maps.Values(s.versions()))
-	slices.Reverse(descending)
-	if len(descending) < vault {
-		return nil
-	}
-	wanted := map[uint64]bool{}
-	for _, version := range descending {
-		for below := range min(version, maxStep+1) + 1 {
-			wanted[version-below] = true
+// notBelow counts the guardians that may hold a version above the given one:
+// they did not say, or show one.
+func (s survey) notBelow(version uint64) int {
+	count := 0
+	for _, f := range s {
+		if !f.definite() || f.current != nil && f.current.group.version > version {
+			count++
 		}
 	}
-	maps.DeleteFunc(wanted, func(version uint64, _ bool) bool {
-		return version == s.newest() || version > descending[vault-1]
-	})
-	return slices.SortedFunc(maps.Keys(wanted), func(a, b uint64) int { return cmp.Compare(b, a) })
+	return count
+}
+
+// mayHideNewer reports whether K-1 liars among those that answered could hide
+// an acknowledged version above that of the candidate. When all answered there
+// is nothing to wait for, whatever K.
+func (s survey) mayHideNewer(best candidate, vault, writeQuorum int) bool {
+	said := len(s) - s.notBelow(best.group.version)
+	return said < min(len(s), len(s)-writeQuorum+best.need(vault))
+}
+
+// olderVersions returns the versions below what guardians show, highest first,
+// that so many show or retain, by what they said of their history, that they
+// may be rebuilt. Of one that did not say, it is assumed that it retains what
+// lies below its current version by at most the step that Store takes. What
+// too few have is left out: it would only cost time.
+func (s survey) olderVersions(vault int, retained map[int][]uint64) []uint64 {
+	support := map[uint64]int{}
+	for i, version := range s.versions() {
+		below, said := retained[i]
+		if !said {
+			below = stepsBelow(version)
+		}
+		support[version]++
+		for _, v := range slices.Compact(slices.Sorted(slices.Values(below))) {
+			if v < version {
+				support[v]++
+			}
+		}
+	}
+	least, newest := s.leastThreshold(vault), s.newest()
+	maps.DeleteFunc(support, func(version uint64, count int) bool { return count < least || version == newest })
+	return slices.SortedFunc(maps.Keys(support), func(a, b uint64) int { return cmp.Compare(b, a) })
+}
+
+// leastThreshold is the lowest K that anything shown may have.
+func (s survey) leastThreshold(vault int) int {
+	least := vault
+	for _, c := range s.charters() {
+		least = min(least, c.manifest.Threshold)
+	}
+	return least
+}
+
+func stepsBelow(version uint64) []uint64 {
+	var below []uint64
+	for step := range min(version, maxStep+1) {
+		below = append(below, version-step-1)
+	}
+	return below
 }

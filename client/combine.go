@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/vault-guardian/guardian/envelope"
 	"github.com/vault-guardian/guardian/shamir"
 )
 
@@ -49,6 +50,9 @@ func (v *Vault) rebuildFrom(ctx context.Context, identity string, c candidate) (
 // rebuildProven combines shares that are those of the owner's manifest.
 func (v *Vault) rebuildProven(identity string, c candidate) (rebuilt, error) {
 	shares, _ := c.shares()
+	if len(shares) < c.manifest.Threshold {
+		return rebuilt{}, v.inconsistent(c)
+	}
 	payload, err := shamir.Combine(shares[:c.manifest.Threshold])
 	if err != nil {
 		return rebuilt{}, fmt.Errorf("combining the shares: %w", err)
@@ -131,13 +135,18 @@ func (v *Vault) search(ctx context.Context, identity string, c candidate, why er
 		if tried++; tried > maxSets || ctx.Err() != nil {
 			break
 		}
-		var shares [][]byte
-		for _, i := range set {
-			shares = append(shares, c.members[i].share)
+		shares, heads := make([][]byte, k), make([][]byte, k)
+		for i, member := range set {
+			shares[i] = c.members[member].share
+			heads[i] = shares[i][:min(len(shares[i]), 1+envelope.HeadSize)]
+		}
+		head, err := shamir.Combine(heads)
+		if err != nil || !envelope.Matches(head, v.place(identity, c.group.version), v.owner.root) {
+			continue // a point twice, or a wrong share
 		}
 		payload, err := shamir.Combine(shares)
 		if err != nil {
-			continue // a point twice
+			continue
 		}
 		secret, err := v.open(identity, c.group.version, payload)
 		clear(payload)

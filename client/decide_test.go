@@ -72,7 +72,8 @@ func TestPatience(t *testing.T) {
 		"two of three":                      {survey{at(1, 1), at(2, 1), silent, silent, silent}, waitForAll},
 		"three, two to come":                {survey{at(1, 1), at(2, 1), at(3, 1), silent, silent}, longGrace},
 		"four, one to come":                 {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 1), silent}, grace},
-		"three, with a newer version shown": {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 2), silent}, waitForAll},
+		"three, with a newer version shown": {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 2), silent}, longGrace},
+		"three, the rest may hold a newer":  {survey{at(1, 1), at(2, 1), at(3, 1), at(4, 2), at(4, 2), silent, silent}, waitForAll},
 		"a point twice":                     {survey{at(1, 1), at(1, 1), at(2, 1), silent, silent}, waitForAll},
 		"three of the newest":               {survey{at(1, 2), at(2, 2), at(3, 2), at(4, 1), silent}, longGrace},
 		"three, one absent, one broken":     {survey{at(1, 1), at(2, 1), at(3, 1), absent, broken}, longGrace},
@@ -118,19 +119,26 @@ func TestChoose(t *testing.T) {
 
 func TestOlderVersions(t *testing.T) {
 	for name, test := range map[string]struct {
-		answers survey
-		want    []uint64
+		answers  survey
+		retained map[int][]uint64
+		want     []uint64
 	}{
-		"down to zero":               {survey{at(1, 4), at(2, 4), at(3, 2), absent}, []uint64{3, 2, 1, 0}},
-		"not above the second":       {survey{at(1, 1<<40), at(2, 3), at(3, 0)}, []uint64{3, 2, 1, 0}},
-		"fewer than could rebuild":   {survey{at(1, 9), absent}, nil},
-		"nothing below the only one": {survey{at(1, 0), at(2, 0)}, nil},
+		"down to zero":               {answers: survey{at(1, 4), at(2, 4), at(3, 2), absent}, want: []uint64{3, 2, 1, 0}},
+		"with too few":               {answers: survey{at(1, 1<<40), at(2, 3), at(3, 0)}, want: []uint64{0}},
+		"fewer than could rebuild":   {answers: survey{at(1, 9), absent}},
+		"nothing below the only one": {answers: survey{at(1, 0), at(2, 0)}},
+		"by what they retain": {
+			answers: survey{at(1, 1<<40), at(2, 7), at(3, 3)}, retained: map[int][]uint64{0: {1 << 40, 3}, 1: {7, 3}, 2: {3}},
+			want: []uint64{3},
+		},
+		"one that claims a version twice": {answers: survey{at(1, 9), at(2, 8)}, retained: map[int][]uint64{0: {9, 5, 5, 5}, 1: {8}}},
+		"what lies above is no history":   {answers: survey{at(1, 9), at(2, 8)}, retained: map[int][]uint64{0: {9}, 1: {9, 10, 11}}},
 	} {
-		if got := test.answers.olderVersions(2); !slices.Equal(got, test.want) {
+		if got := test.answers.olderVersions(2, test.retained); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
 	}
-	gap := survey{at(1, 900), at(2, 900)}.olderVersions(2)
+	gap := survey{at(1, 900), at(2, 900)}.olderVersions(2, nil)
 	if len(gap) != maxStep+1 || gap[len(gap)-1] != 900-maxStep-1 {
 		t.Errorf("below 900: %d", gap)
 	}

@@ -28,6 +28,9 @@ var (
 	// ErrNoManifest reports shares that bear no manifest of their owner, so that
 	// nobody can tell whether they are right without rebuilding the secret.
 	ErrNoManifest = errors.New("the shares bear no manifest of their owner")
+	// ErrKept reports a guardian that was not sent its share, because it keeps
+	// below its current version what can still be rebuilt, and would drop that.
+	ErrKept = errors.New("it was sent nothing, because it would drop what can still be rebuilt")
 	// ErrVersionSpent reports that no version is left above the current one.
 	ErrVersionSpent = errors.New("no version is left above the current one")
 

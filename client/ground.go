@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/vault-guardian/guardian/manifest"
@@ -12,11 +13,20 @@ import (
 type ground struct {
 	all  survey
 	next uint64 // the version to push
+	// known is the highest version that was rebuilt or bears a manifest, shown
+	// what guardians show that counts.
+	known uint64
+	shown map[int]group
 	// firm is true when what the push would displace can be rebuilt and bears
 	// one more loss where N > K, or when there is nothing.
 	firm bool
 	// manifest is that of the highest version with one, nil when there is none.
 	manifest *manifest.Manifest
+	// keepers may hold what can be rebuilt below their current version, and
+	// would drop it for another. holders have it as their current version, or
+	// showed that they retain it. need is its K.
+	keepers, holders map[int]bool
+	need             int
 }
 
 // explore asks the guardians and adds what they show to the claims.
@@ -27,30 +37,104 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 	}
 	ctx, cancel := firstHalf(ctx)
 	defer cancel()
-	_, report, err := v.rebuild(ctx, identity, all)
+	result, report, err := v.rebuild(ctx, identity, all)
 	if err != nil {
 		report = PullReport{}
 	}
+	clear(result.secret)
 	for i, version := range all.versions() {
 		claims[i] = max(claims[i], version)
 	}
-	latest := all.latest()
-	known := report.Version
-	if latest != nil {
-		known = max(known, latest.Version)
+	now := ground{all: all, known: report.Version, shown: v.counting(all), manifest: all.latest()}
+	if now.manifest != nil {
+		now.known = max(now.known, now.manifest.Version)
 	}
-	next, err := nextVersion(known, slices.Collect(maps.Values(claims)), v.Threshold())
-	if err != nil {
+	if now.next, err = nextVersion(now.known, slices.Collect(maps.Values(claims)), v.Threshold()); err != nil {
 		return ground{}, err
 	}
 	enough := min(report.Threshold+1, len(v.guardians))
-	firm := report.Version == all.newestBelow(next) && report.Used >= enough
-	return ground{all, next, firm || len(all.versions()) == 0, latest}, nil
+	now.firm = len(all.versions()) == 0 || report.Version == highest(now.shown, now.next) && report.Used >= enough
+	now.keep(result.right, v.Threshold())
+	return now, nil
+}
+
+// keep notes who has what was rebuilt.
+func (g *ground) keep(c candidate, vault int) {
+	g.keepers, g.holders = map[int]bool{}, map[int]bool{}
+	if len(c.members) == 0 {
+		return
+	}
+	for _, m := range c.members {
+		g.holders[m.position] = true
+	}
+	for _, i := range g.all.beyond(c.group.version) {
+		g.keepers[i] = true
+	}
+	g.need = c.k(vault)
+}
+
+// spare returns how many of the keepers left may be sent a share. All, once K
+// guardians have acknowledged the new version. One, when that one makes it K:
+// either it takes its share or it goes on keeping. Else as many as leave K that
+// have the old version.
+func (g *ground) spare(t *tally, left []int, k int) int {
+	switch acked := len(t.acked); {
+	case acked >= k:
+		return len(left)
+	case acked == k-1:
+		return 1
+	}
+	return g.held(t, left) - g.need
+}
+
+// passable reports whether a push that everybody accepts reaches K guardians
+// without ever leaving fewer than K with what can be rebuilt.
+func (g *ground) passable(k, n int) bool {
+	all := &tally{acked: map[int]bool{}}
+	for i := range n {
+		if !g.keepers[i] {
+			all.acked[i] = true
+		}
+	}
+	left := slices.Sorted(maps.Keys(g.keepers))
+	for len(left) > 0 && len(all.acked) < k {
+		some := min(len(left), g.spare(all, left, k))
+		if some <= 0 {
+			return false
+		}
+		for _, i := range left[:some] {
+			all.acked[i] = true
+		}
+		left = left[some:]
+	}
+	return true
+}
+
+// held counts the guardians that still have what can be rebuilt: those that
+// showed it and retain it now beside the version they accepted, and of the
+// keepers those left.
+func (g *ground) held(t *tally, left []int) int {
+	count := 0
+	for i := range g.holders {
+		if t.acked[i] && !g.keepers[i] || slices.Contains(left, i) {
+			count++
+		}
+	}
+	return count
+}
+
+// first draws a guardian that said what it holds and drops nothing of use.
+func (g *ground) first(made *batch) (int, bool) {
+	able := slices.DeleteFunc(g.all.answering(), func(i int) bool { return g.keepers[i] || made.unnamed[i] != nil })
+	if len(able) == 0 {
+		return 0, false
+	}
+	return able[rand.N(len(able))], true //nolint:gosec // a liar gains nothing by guessing it
 }
 
 // same reports whether nobody was seen to write in between.
 func (g ground) same(before ground) bool {
-	return before.all != nil && g.next == before.next && maps.Equal(g.all.shown(), before.all.shown())
+	return before.all != nil && g.known == before.known && maps.Equal(g.shown, before.shown)
 }
 
 // unsettled is why nothing is pushed over the ground yet.
@@ -59,24 +143,35 @@ func (g ground) unsettled(v *Vault) error {
 	return &QuorumError{Action: "push", Need: v.WriteQuorum(), Errs: v.sortErrors(g.all.errors(closest))}
 }
 
-// shown returns the group of each current share.
-func (s survey) shown() map[int]group {
-	groups := map[int]group{}
-	for i, f := range s {
+// counting returns the group of each current share that counts. To an owner it
+// is those with a manifest, and of the others those that K guardians show
+// alike: a bare claim moves nothing.
+func (v *Vault) counting(all survey) map[int]group {
+	groups, alike, known := map[int]group{}, map[group]int{}, all.charters()
+	for _, f := range all {
 		if f.current != nil {
+			alike[f.current.group]++
+		}
+	}
+	for i, f := range all {
+		if f.current == nil {
+			continue
+		}
+		by := known[f.current.edition()]
+		signed := f.current.chartered(by) && f.current.judge(by) == nil
+		if v.owner == nil || signed || alike[f.current.group] >= v.Threshold() {
 			groups[i] = f.current.group
 		}
 	}
 	return groups
 }
 
-// newestBelow returns the highest version below next that a guardian showed,
-// 0 when there is none.
-func (s survey) newestBelow(next uint64) uint64 {
+// highest returns the highest version below next, 0 when there is none.
+func highest(shown map[int]group, next uint64) uint64 {
 	var highest uint64
-	for _, version := range s.versions() {
-		if version < next {
-			highest = max(highest, version)
+	for _, g := range shown {
+		if g.version < next {
+			highest = max(highest, g.version)
 		}
 	}
 	return highest

@@ -121,11 +121,12 @@ func TestASuccessMustSayWhatWasDone(t *testing.T) {
 	}
 }
 
-// TestNotFoundNeedsAWriteQuorumOfAbsence: damaged or silent guardians may hold
-// what one says is not there.
-func TestNotFoundNeedsAWriteQuorumOfAbsence(t *testing.T) {
+// TestNotFoundIsMoreThanLiarsCanSay: an acknowledged secret is with four of five,
+// so two that hold nothing, K-1, may be lying, and three may have two liars
+// among them.
+func TestNotFoundIsMoreThanLiarsCanSay(t *testing.T) {
 	t.Parallel()
-	for absent := range 4 {
+	for absent := range 6 {
 		cluster := guardiantest.New(t, 5)
 		vault := newVault(t, cluster.URLs(), 0)
 		mustPush(t, vault, "secret")
@@ -137,7 +138,7 @@ func TestNotFoundNeedsAWriteQuorumOfAbsence(t *testing.T) {
 			cluster.Front(i, answering(http.StatusNotFound, `{"error":"share not found","code":"not_found"}`))
 		}
 		_, _, err := vault.Pull(t.Context(), identity)
-		if errors.Is(err, api.ErrNotFound) != (absent >= 2) {
+		if errors.Is(err, api.ErrNotFound) != (absent >= 4) {
 			t.Errorf("%d of five hold nothing, the others' shares are damaged: %v", absent, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +56,7 @@ func (g *Guardian) nodeID(ctx context.Context) (string, error) {
 
 // nodes returns the node of each guardian by position, "" and an error for
 // those that are not known. One that does not say is taken for the node that it
-// was in the previous manifest.
+// was in the previous manifest, unless another guardian is that.
 func (v *Vault) nodes(ctx context.Context, previous *manifest.Manifest) ([]string, map[int]error) {
 	nodes, unnamed := make([]string, len(v.guardians)), map[int]error{}
 	ask := func(ctx context.Context, i int) (id string, err error) {
@@ -70,13 +71,17 @@ func (v *Vault) nodes(ctx context.Context, previous *manifest.Manifest) ([]strin
 		if a.err == nil {
 			nodes[a.position] = a.value
 			known++
-		} else if before := holderAt(previous, a.position); before != "" {
-			nodes[a.position] = before
 		} else {
 			unnamed[a.position] = v.named(a.position, fmt.Errorf("%w: %w", errNoNode, cause(a.err)))
 		}
 		return graceOnce(known >= v.WriteQuorum())
 	})
+	for i := range v.guardians {
+		if before := holderAt(previous, i); unnamed[i] != nil && before != "" && !slices.Contains(nodes, before) {
+			nodes[i] = before
+			delete(unnamed, i)
+		}
+	}
 	return nodes, unnamed
 }
 

@@ -64,6 +64,10 @@ type PullReport struct {
 	// showed, could not be rebuilt.
 	Fallback bool
 	Newest   uint64
+	// NewerPossible is true when guardians did not say what they hold, and so few
+	// did that Threshold-1 liars among these could hide a newer acknowledged
+	// version.
+	NewerPossible bool
 	// Guardians is in order of position.
 	Guardians []PullAnswer
 }
@@ -85,11 +89,8 @@ type PullReport struct {
 // of the shares used are honest: against all K-1 that takes 2K-1 shares that
 // agree, against one K+1.
 //
-// What a guardian retains below its current version has to be asked for by
-// number: older versions are found if some guardian still shows them, or if
-// they lie below by no more than the step that Store takes. After pushes of
-// the user's own numbers with wider gaps, a version that every guardian has
-// moved past is not found, although it is retained.
+// Where the newest version cannot be rebuilt, guardians are asked what they
+// retain below it.
 //
 // Errors: api.ErrNotFound when so many guardians hold nothing that no
 // acknowledged version can exist; [ErrInconsistent], naming the guardians asked,
@@ -104,52 +105,39 @@ func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, 
 	all := v.take(ctx, identity, func(s survey) time.Duration {
 		return s.patience(v.Threshold(), quorum.WriteQuorum(len(s)))
 	})
-	return v.rebuild(ctx, identity, all)
+	result, report, err := v.rebuild(ctx, identity, all)
+	return result.secret, report, err
 }
 
 // rebuild makes the secret of a survey, asking for what guardians retain
 // where it must.
-func (v *Vault) rebuild(ctx context.Context, identity string, all survey) ([]byte, PullReport, error) {
+func (v *Vault) rebuild(ctx context.Context, identity string, all survey) (rebuilt, PullReport, error) {
 	var failed error
+	past := past{vault: v, identity: identity, all: all}
 	for {
-		chosen, ok := v.chooseOrGoBack(ctx, identity, all)
+		chosen, ok := past.choose(ctx)
 		if !ok && failed == nil {
 			failed = v.pullFailure(all)
 		}
 		if !ok {
-			return nil, v.report(all, chosen, ok), failed
+			return rebuilt{}, v.report(all, chosen, ok), failed
 		}
 		result, err := v.rebuildFrom(ctx, identity, chosen)
 		if err == nil {
-			return result.secret, v.reportOf(all, result), nil
+			return result, v.reportOf(all, result), nil
 		}
 		if v.owner == nil || chosen.manifest != nil || !dubious(err) {
-			return nil, v.report(all, chosen, ok), err
+			return rebuilt{}, v.report(all, chosen, ok), err
 		}
 		failed = cmp.Or(failed, err)
 		all.discard(chosen.group, errUnopened)
 	}
 }
 
-// chooseOrGoBack prefers what is current; where the newest cannot be rebuilt
-// it goes through older versions from the highest down, and asks for the one
-// it takes as well, since more shares than K can be checked.
-func (v *Vault) chooseOrGoBack(ctx context.Context, identity string, all survey) (candidate, bool) {
-	best, ok := all.choose(v.Threshold())
-	for _, version := range all.olderVersions(v.Threshold()) {
-		if ctx.Err() != nil || ok && version < best.group.version {
-			break
-		}
-		v.takeOlder(ctx, identity, version, all)
-		best, ok = all.choose(v.Threshold())
-	}
-	return best, ok
-}
-
 // pullFailure says why nothing could be rebuilt.
 func (v *Vault) pullFailure(all survey) error {
 	closest, shown := all.closest(v.Threshold())
-	if !shown && len(all)-all.absentees() < quorum.WriteQuorum(len(all)) {
+	if !shown && v.surelyAbsent(all) {
 		return fmt.Errorf("asking %d guardians: %w", len(all), api.ErrNotFound)
 	}
 	failure := &QuorumError{Action: "pull", Need: v.Threshold()}
@@ -161,4 +149,12 @@ func (v *Vault) pullFailure(all survey) error {
 	}
 	failure.Errs = v.sortErrors(all.errors(closest))
 	return failure
+}
+
+// surelyAbsent reports whether so many guardians say they hold nothing that of
+// the W which hold an acknowledged version K would have to be lying. Where N is
+// below W-1+K no number is as many, and then all must say so.
+func (v *Vault) surelyAbsent(all survey) bool {
+	n := len(all)
+	return all.absentees() >= min(n, n-quorum.WriteQuorum(n)+v.Threshold())
 }

@@ -33,7 +33,9 @@ type PushReport struct {
 //
 // A nil error means that the secret can be rebuilt, even after the loss of
 // one more guardian where N > K. *QuorumError means that it is not
-// acknowledged; the version before stays readable. Other errors wrap
+// acknowledged; the version before stays readable as long as no second push
+// fails: a guardian retains one version below its current one. Store takes care
+// of that. Other errors wrap
 // [ErrSecretSize], [ErrThreshold], api.ErrInvalidIdentity, or auth.ErrClaim
 // where the identity is not that of the vault's key, and nothing was sent.
 func (v *Vault) Push(ctx context.Context, identity string, version uint64, secret []byte) (PushReport, error) {
@@ -42,7 +44,7 @@ func (v *Vault) Push(ctx context.Context, identity string, version uint64, secre
 
 // pushWith is Push with a way to send the requests, and with the manifest of
 // what is stored now, if that is known.
-func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, secret []byte, previous *manifest.Manifest, send func(context.Context, *batch) (int, map[int]error)) (PushReport, error) {
+func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, secret []byte, previous *manifest.Manifest, send func(context.Context, *batch) *tally) (PushReport, error) {
 	identity, err := v.checkIdentity(identity)
 	if err != nil {
 		return PushReport{}, err
@@ -54,13 +56,14 @@ func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, s
 	if err != nil {
 		return PushReport{}, err
 	}
-	got, errs := send(ctx, made)
+	sent := send(ctx, made)
+	v.explainTwins(made, version, sent)
 	report := PushReport{
 		Version: version, Split: made.split, Threshold: v.Threshold(),
-		Need: v.WriteQuorum(), Got: got, Lacking: v.sortErrors(errs), Warning: v.Warning(),
+		Need: v.WriteQuorum(), Got: len(sent.acked), Lacking: v.sortErrors(sent.errs), Warning: v.Warning(),
 	}
-	if got < report.Need {
-		return report, &QuorumError{Action: "push", Need: report.Need, Got: got, Errs: report.Lacking}
+	if report.Got < report.Need {
+		return report, &QuorumError{Action: "push", Need: report.Need, Got: report.Got, Errs: report.Lacking}
 	}
 	return report, nil
 }
@@ -81,30 +84,47 @@ func (v *Vault) CheckSecret(secret []byte) error {
 	return v.checkSplit()
 }
 
-// pushAll returns the number of acknowledgements and the other guardians'
-// errors by position.
-func (v *Vault) pushAll(ctx context.Context, made *batch) (int, map[int]error) {
-	got, errs := 0, maps.Clone(made.unnamed)
-	if errs == nil {
-		errs = map[int]error{}
+// tally is how a push goes.
+type tally struct {
+	acked map[int]bool
+	errs  map[int]error // of those asked that have not acknowledged
+}
+
+func (t *tally) note(position int, err error) {
+	if err == nil {
+		t.acked[position] = true
+		delete(t.errs, position)
+	} else {
+		t.errs[position] = err
 	}
+}
+
+func newTally(made *batch) *tally {
+	t := &tally{acked: map[int]bool{}, errs: map[int]error{}}
+	maps.Copy(t.errs, made.unnamed)
+	return t
+}
+
+// pushAll pushes to every guardian at once.
+func (v *Vault) pushAll(ctx context.Context, made *batch) *tally {
+	t := newTally(made)
+	v.pushTo(ctx, made, v.positions(), v.WriteQuorum(), t)
+	return t
+}
+
+// pushTo pushes to those that have a share to accept, until enough have
+// acknowledged, counting those before, or can no longer.
+func (v *Vault) pushTo(ctx context.Context, made *batch, positions []int, enough int, t *tally) {
+	ask := slices.DeleteFunc(slices.Clone(positions), func(i int) bool {
+		return t.acked[i] || made.unnamed[i] != nil || t.errs[i] != nil && !retriable(t.errs[i])
+	})
 	push := func(ctx context.Context, i int) (struct{}, error) {
 		return struct{}{}, v.pushOne(ctx, i, made, 0)
 	}
-	fanOut(ctx, v.sendable(made), push, func(a answer[struct{}]) time.Duration {
-		if a.err == nil {
-			got++
-		} else {
-			errs[a.position] = a.err
-		}
-		return graceOnce(got >= v.WriteQuorum() || len(errs) > len(v.guardians)-v.WriteQuorum())
+	fanOut(ctx, ask, push, func(a answer[struct{}]) time.Duration {
+		t.note(a.position, a.err)
+		return graceOnce(len(t.acked) >= enough || len(t.errs) > len(v.guardians)-v.WriteQuorum())
 	})
-	return got, errs
-}
-
-// sendable returns the positions of the guardians that have a share to accept.
-func (v *Vault) sendable(made *batch) []int {
-	return slices.DeleteFunc(v.positions(), func(i int) bool { return made.unnamed[i] != nil })
 }
 
 // pushOne pushes to one guardian, so many attempts at most (0: until ctx ends).
@@ -118,6 +138,22 @@ func (v *Vault) pushOne(ctx context.Context, position int, made *batch, attempts
 	})
 	g.forgetNode(err)
 	return err
+}
+
+// explainTwins says more of a guardian that refuses a version which it was not
+// sent, and claims to be the node that another one is.
+func (v *Vault) explainTwins(made *batch, version uint64, sent *tally) {
+	for i, err := range sent.errs {
+		conflict, ok := errors.AsType[*api.VersionConflictError](err)
+		if !ok || conflict.Current != version || made.nodes == nil {
+			continue
+		}
+		twin := slices.IndexFunc(v.positions(), func(j int) bool { return j != i && made.nodes[j] == made.nodes[i] && sent.acked[j] })
+		if twin >= 0 {
+			sent.errs[i] = v.named(i, fmt.Errorf("%w: it says it is node %s, as %s does: is one guardian listed twice?",
+				cause(err), made.nodes[i], v.guardians[twin].URL()))
+		}
+	}
 }
 
 // acknowledged takes a refusal of what is stored already for what it is: the

@@ -3,9 +3,10 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vault-guardian/guardian/api"
-	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/quorum"
 )
 
 // report describes a survey relative to the group that was chosen, if any.
@@ -17,8 +18,9 @@ func (v *Vault) report(all survey, chosen candidate, ok bool) PullReport {
 		report.Checked = report.Used > report.Threshold
 		report.Newest = all.newest()
 		report.Fallback = report.Newest > report.Version
+		report.NewerPossible = all.mayHideNewer(chosen, v.Threshold(), quorum.WriteQuorum(len(all)))
 	}
-	known := all.manifests()
+	known := all.charters()
 	for i, f := range all {
 		report.Guardians = append(report.Guardians, v.describe(i, f, f.fault(known), chosen.group, ok))
 	}
@@ -38,7 +40,7 @@ func (v *Vault) reportOf(all survey, result rebuilt) PullReport {
 }
 
 // fault is what is wrong with the current share, or why there is none.
-func (f found) fault(known map[edition]*manifest.Manifest) error {
+func (f found) fault(known map[edition]charter) error {
 	if f.current == nil {
 		return f.err
 	}
@@ -48,6 +50,9 @@ func (f found) fault(known map[edition]*manifest.Manifest) error {
 func (v *Vault) describe(position int, f found, fault error, chosen group, ok bool) PullAnswer {
 	description := PullAnswer{
 		Guardian: v.guardians[position].URL(), State: stateOf(f, fault, chosen, ok), Latency: f.latency,
+	}
+	if fault == nil && description.State == StateWrong {
+		fault = errOtherSplit
 	}
 	if fault != nil {
 		description.Err = v.named(position, fault)
@@ -94,13 +99,13 @@ func (s survey) absentees() int {
 
 // errors says of each guardian why it adds nothing to a group.
 func (s survey) errors(c candidate) map[int]error {
-	errs, known := map[int]error{}, s.manifests()
+	errs, known := map[int]error{}, s.charters()
 	for i, f := range s {
 		fault := f.fault(known)
 		switch {
 		case fault != nil:
 			errs[i] = fault
-		case f.current.group != c.group && (f.older == nil || f.older.group != c.group):
+		case f.current.group != c.group && !slices.ContainsFunc(f.older, func(h *holding) bool { return h.group == c.group }):
 			errs[i] = fmt.Errorf("holds version %d, which too few others hold", f.current.group.version)
 		}
 	}

@@ -22,8 +22,9 @@ type batch struct {
 	split    string
 	requests []api.PushRequest
 	// unnamed says why a guardian is not named in the manifest and is not sent
-	// its share, which it would refuse.
+	// its share, which it would refuse. nodes are those that are.
 	unnamed map[int]error
+	nodes   []string
 }
 
 // place is where a version of the vault's secret is kept.
@@ -113,8 +114,7 @@ func (v *Vault) sign(ctx context.Context, identity string, version uint64, paylo
 	if v.owner == nil {
 		return nil, nil
 	}
-	var nodes []string
-	nodes, made.unnamed = v.nodes(ctx, previous)
+	made.nodes, made.unnamed = v.nodes(ctx, previous)
 	m := manifest.Manifest{
 		Identity: identity, Name: v.name(), Version: version,
 		Threshold: v.Threshold(), Split: made.split,
@@ -123,7 +123,7 @@ func (v *Vault) sign(ctx context.Context, identity string, version uint64, paylo
 		Owner:  v.owner.key.Public().(ed25519.PublicKey),
 	}
 	for i, share := range shares {
-		m.Holders = append(m.Holders, manifest.Holder{X: share[0], Node: nodes[i], SHA256: sha256.Sum256(share)})
+		m.Holders = append(m.Holders, manifest.Holder{X: share[0], Node: made.nodes[i], SHA256: sha256.Sum256(share)})
 	}
 	signed, err := m.Sign(v.owner.key)
 	if err != nil {
@@ -132,24 +132,23 @@ func (v *Vault) sign(ctx context.Context, identity string, version uint64, paylo
 	return signed, nil
 }
 
-// readManifest returns what an answer carries as manifest, nil for none. It
-// must be the owner's, and about what was answered.
-func (v *Vault) readManifest(identity string, response api.PullResponse) (*manifest.Manifest, error) {
+// readManifest returns what an answer carries as manifest, nil for none, and its
+// hash. It must be the owner's, and about what was answered.
+func (v *Vault) readManifest(identity string, response api.PullResponse) (m *manifest.Manifest, hash [sha256.Size]byte, err error) {
 	if response.Manifest == "" {
-		return nil, nil
+		return nil, hash, nil
 	}
 	data, err := base64.StdEncoding.DecodeString(response.Manifest)
 	if err != nil {
-		return nil, errNotManifest
+		return nil, hash, errNotManifest
 	}
-	m, err := manifest.Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotManifest, err)
+	if m, err = manifest.Parse(data); err != nil {
+		return nil, hash, fmt.Errorf("%w: %w", errNotManifest, err)
 	}
 	if m.Identity != identity || m.Name != v.name() || m.Version != response.Version {
-		return nil, errOtherManifest
+		return nil, hash, errOtherManifest
 	}
-	return m, nil
+	return m, sha256.Sum256(data), nil
 }
 
 var (

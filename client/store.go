@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
@@ -13,6 +15,8 @@ const (
 	storeAttempts = 6
 	// storeDelay is how long it leaves others to finish, doubled each time.
 	storeDelay = 200 * time.Millisecond
+	// firstTimeout is what the guardian gets that a push goes by way of.
+	firstTimeout = 3 * time.Second
 )
 
 // Store pushes secret at the version that follows what the guardians hold.
@@ -21,15 +25,17 @@ const (
 // guardians retain of the version before. Versions that guardians merely
 // claim move the next one within bounds.
 //
+// What can be rebuilt stays so whatever fails, even with K-1 guardians that
+// lie: one that holds it only as what it retains below another version is sent
+// its share last, once K others have acknowledged. Where too few others are
+// left for that, nothing is sent: [ErrKept], and the way on is to Pull it, to
+// Delete it and to Store it again.
+//
 // Clients may store at the same time; one that comes too late asks again and
-// goes for a higher version, later each time by chance. A guardian retains
-// one version below its current one, so two pushes that each landed in part
-// could leave nothing to be rebuilt. Hence Store goes over a version at once
-// only if that could be rebuilt, even after one more loss where N > K. Over
-// another, whose push is under way or was given up, it goes only when that
-// has not moved for a while, and then by way of a single guardian first, who
-// accepts only one of those that try. Guardians hold no locks: a client that
-// was suspended for longer between asking and pushing can still collide.
+// goes for a higher version, later each time by chance. Over a version that is
+// under way or was given up it goes only when that has not moved for a while,
+// and then by way of a single guardian first, who accepts only one of those that
+// try.
 //
 // Errors are those of Push; *QuorumError too when others kept writing;
 // ErrVersionSpent when there is no next version.
@@ -40,43 +46,101 @@ func (v *Vault) Store(ctx context.Context, identity string, secret []byte) (repo
 	if err = v.CheckSecret(secret); err != nil {
 		return report, err
 	}
-	claims := map[int]uint64{}
+	claims, pushed := map[int]uint64{}, false
 	var before ground
 	for attempt := range storeAttempts {
 		if attempt > 0 && !sleep(ctx, spread(storeDelay<<(attempt-1))) {
 			break
 		}
 		now, failed := v.explore(ctx, identity, claims)
-		if failed != nil {
-			return report, failed
-		}
-		if !now.firm && !now.same(before) {
-			before, err = now, now.unsettled(v)
+		if failed == nil && !now.firm && !now.same(before) {
+			before, failed = now, now.unsettled(v)
+		} else if failed == nil {
+			report, err = v.pushOver(ctx, identity, secret, now)
+			pushed, before = true, ground{}
+			if refused := v.addClaims(claims, report.Lacking); err == nil || now.firm && !refused {
+				return report, err
+			}
 			continue
 		}
-		report, err = v.pushOver(ctx, identity, secret, now, attempt)
-		refused := v.addClaims(claims, report.Lacking)
-		if err == nil || now.firm && !refused {
+		if !pushed { // else what came of the push says more
+			err = failed
+		}
+		if before.all == nil {
 			return report, err
 		}
-		before = ground{}
 	}
 	return report, err
 }
 
-// pushOver pushes at once over firm ground, else by way of one guardian,
-// another in each attempt since it may be the one that lies.
-func (v *Vault) pushOver(ctx context.Context, identity string, secret []byte, over ground, attempt int) (PushReport, error) {
+// pushOver pushes to all at once over firm ground. Else it goes by way of one
+// guardian, drawn anew in each attempt since it may be the one that lies, and
+// then to those that would drop what can be rebuilt last.
+func (v *Vault) pushOver(ctx context.Context, identity string, secret []byte, over ground) (PushReport, error) {
+	if !over.firm && !over.passable(v.Threshold(), len(v.guardians)) {
+		return PushReport{}, v.impassable(over)
+	}
 	if over.firm {
 		return v.pushWith(ctx, identity, over.next, secret, over.manifest, v.pushAll)
 	}
-	first := over.all.answering()[attempt%over.all.answers()]
-	return v.pushWith(ctx, identity, over.next, secret, over.manifest, func(ctx context.Context, made *batch) (int, map[int]error) {
-		if err := v.pushOne(ctx, first, made, surveyAttempts); err != nil {
-			return 0, map[int]error{first: err}
+	return v.pushWith(ctx, identity, over.next, secret, over.manifest, func(ctx context.Context, made *batch) *tally {
+		t := newTally(made)
+		if first, ok := over.first(made); ok && !v.pushFirst(ctx, made, first, t) {
+			return t
 		}
-		return v.pushAll(ctx, made)
+		v.pushAround(ctx, made, over, t)
+		return t
 	})
+}
+
+// pushFirst reports whether a guardian took its share, in a part of the time.
+func (v *Vault) pushFirst(ctx context.Context, made *batch, first int, t *tally) bool {
+	ctx, cancel := firstHalf(ctx)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, firstTimeout)
+	defer cancel()
+	t.note(first, v.pushOne(ctx, first, made, surveyAttempts))
+	return t.acked[first]
+}
+
+// pushAround pushes to the keepers of what can be rebuilt last, and only those
+// that can be spared.
+func (v *Vault) pushAround(ctx context.Context, made *batch, over ground, t *tally) {
+	others := slices.DeleteFunc(v.positions(), func(i int) bool { return over.keepers[i] })
+	if len(over.keepers) > 0 {
+		v.pushBeforeKeepers(ctx, made, others, over, t)
+	}
+	v.pushTo(ctx, made, others, v.WriteQuorum(), t)
+}
+
+// pushBeforeKeepers pushes to the others until K have acknowledged, and then to
+// as many keepers as can be spared.
+func (v *Vault) pushBeforeKeepers(ctx context.Context, made *batch, others []int, over ground, t *tally) {
+	k := v.Threshold()
+	early, cancel := firstHalf(ctx)
+	defer cancel()
+	v.pushTo(early, made, others, k, t)
+	left := slices.Sorted(maps.Keys(over.keepers))
+	for len(left) > 0 {
+		some := min(len(left), over.spare(t, left, k))
+		if some <= 0 {
+			break
+		}
+		v.pushTo(ctx, made, left[:some], v.WriteQuorum(), t)
+		left = left[some:]
+	}
+	for _, i := range left {
+		t.errs[i] = v.named(i, ErrKept)
+	}
+}
+
+// impassable is why nothing is pushed at all.
+func (v *Vault) impassable(over ground) error {
+	errs := map[int]error{}
+	for i := range over.keepers {
+		errs[i] = v.named(i, ErrKept)
+	}
+	return &QuorumError{Action: "push", Need: v.WriteQuorum(), Errs: v.sortErrors(errs)}
 }
 
 // addClaims notes the versions that refusals name, and reports whether any

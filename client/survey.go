@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -24,10 +25,10 @@ type holding struct {
 	manifest *manifest.Manifest // the owner's, about this version; nil when none was shown
 	// fault is why the share cannot be used, whatever the others show.
 	fault error
-	// judgedBy is the manifest that the share was compared with last, matches
-	// what came of it.
-	judgedBy *manifest.Manifest
-	matches  bool
+	// shown is the hash of the manifest as it was shown. judgedBy is that of the
+	// one which the share was compared with last, matches what came of it.
+	shown, judgedBy [sha256.Size]byte
+	matches         bool
 }
 
 // group names what may be combined: shares that agree in all of it. Threshold
@@ -44,7 +45,7 @@ type group struct {
 // found is what one guardian answered to the question for its current share.
 type found struct {
 	current *holding
-	older   *holding // a retained one, asked for by version
+	older   []*holding // retained ones, asked for by version
 	err     error
 	latency time.Duration
 }
@@ -87,22 +88,38 @@ func (v *Vault) takeBeforeWriting(ctx context.Context, identity string) survey {
 }
 
 // takeOlder asks those that have moved past a version whether they retain it.
+// Where the others can rebuild it already they get little time.
 func (v *Vault) takeOlder(ctx context.Context, identity string, version uint64, all survey) {
-	var ask []int
-	for i, f := range all {
-		if f.current != nil && f.current.group.version > version {
-			ask = append(ask, i)
-		}
-	}
-	fanOut(ctx, ask, func(ctx context.Context, i int) (*holding, error) {
-		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
-	}, func(a answer[*holding]) time.Duration {
-		all[a.position].older = a.value
+	patience := func() time.Duration {
 		if best, ok := all.choose(v.Threshold()); ok && best.group.version == version {
 			return best.patience(v.Threshold())
 		}
 		return waitForAll
+	}
+	if limit := patience(); limit != waitForAll {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	fanOut(ctx, all.beyond(version), func(ctx context.Context, i int) (*holding, error) {
+		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
+	}, func(a answer[*holding]) time.Duration {
+		if a.value != nil {
+			all[a.position].older = append(all[a.position].older, a.value)
+		}
+		return patience()
 	})
+}
+
+// beyond returns the positions of those that show a higher version.
+func (s survey) beyond(version uint64) []int {
+	var positions []int
+	for i, f := range s {
+		if f.current != nil && f.current.group.version > version {
+			positions = append(positions, i)
+		}
+	}
+	return positions
 }
 
 func (v *Vault) fetch(ctx context.Context, position int, request api.PullRequest) (*holding, error) {
@@ -134,8 +151,8 @@ func (v *Vault) readHolding(request api.PullRequest, response api.PullResponse) 
 	if _, err := hex.DecodeString(response.Split); err != nil || len(response.Split) > 2*api.SplitSize {
 		return nil, errMalformedShare
 	}
-	shown, fault := v.readManifest(request.Identity, response)
-	return &holding{share: share, manifest: shown, fault: fault, group: group{
+	m, hash, fault := v.readManifest(request.Identity, response)
+	return &holding{share: share, manifest: m, shown: hash, fault: fault, group: group{
 		version: response.Version, split: strings.ToLower(response.Split), epoch: response.Epoch,
 		threshold: response.Threshold, size: len(share),
 	}}, nil

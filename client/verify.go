@@ -12,8 +12,8 @@ import (
 // VerifyReport says what each guardian's share is worth by the owner's
 // manifest.
 type VerifyReport struct {
-	// Version is the highest of which a guardian showed the manifest; Threshold
-	// and Holders are its K and N.
+	// Version is the highest of which Threshold shares are good, or where there
+	// is none the one of which most are; Threshold and Holders are its K and N.
 	Version            uint64
 	Threshold, Holders int
 	// Good counts the points of which a guardian showed the very share that the
@@ -45,12 +45,35 @@ func (v *Vault) Verify(ctx context.Context, identity string) (VerifyReport, erro
 		}
 		return waitForAll
 	})
-	latest := all.latest()
-	if latest == nil {
+	by := v.verifiable(all)
+	if by == nil {
 		return VerifyReport{Guardians: v.report(all, candidate{}, false).Guardians}, v.unverifiable(all)
 	}
-	report := v.verify(all, latest)
+	report := v.verify(all, by)
 	return report, report.failure(v)
+}
+
+// verifiable returns the manifest of the highest version of which enough shares
+// are good to rebuild it, or else of most shares; nil when none was shown. One
+// share of a push that was cut short must not stand for the rest.
+func (v *Vault) verifiable(all survey) *manifest.Manifest {
+	var best *manifest.Manifest
+	rank := func(m *manifest.Manifest) (bool, int) {
+		good := v.verify(all, m).Good
+		return good >= m.Threshold, good
+	}
+	for _, by := range all.inOrder() {
+		if best == nil {
+			best = by.manifest
+			continue
+		}
+		enoughBest, most := rank(best)
+		enough, good := rank(by.manifest)
+		if !enoughBest && (enough || good > most) {
+			best = by.manifest
+		}
+	}
+	return best
 }
 
 // unverifiable says why nothing can be compared.

@@ -17,6 +17,8 @@ const (
 	Overhead = preambleSize + SlotSize + lockSize + padSize
 	// SlotSize is what each further root adds, in bytes.
 	SlotSize = 1 + lockSize + keySize
+	// HeadSize is how many of the first bytes of a payload Matches looks at.
+	HeadSize = preambleSize + MaxSlots*SlotSize
 
 	// format begins a payload; its last byte is the version.
 	format       = "GVE\x01"
@@ -43,21 +45,34 @@ func parse(payload []byte) (*parts, error) {
 	if len(payload) < Overhead+1 || len(payload) > MaxPayload {
 		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, len(payload))
 	}
-	if !bytes.HasPrefix(payload, []byte(format)) {
-		return nil, fmt.Errorf("%w: other first bytes", ErrFormat)
+	p, err := parseHead(payload)
+	if err != nil {
+		return nil, err
 	}
-	count := int(payload[preambleSize-1])
-	headerSize := preambleSize + count*SlotSize
-	if count < 1 || count > MaxSlots || len(payload) < headerSize+lockSize+1+padSize {
-		return nil, fmt.Errorf("%w: impossible number of slots", ErrFormat)
+	if len(payload) < len(p.header)+lockSize+1+padSize {
+		return nil, errSlotCount
 	}
 	end := len(payload) - padSize
+	p.body, p.pad = payload[len(p.header):end], payload[end:]
+	return p, nil
+}
+
+var errSlotCount = fmt.Errorf("%w: impossible number of slots", ErrFormat)
+
+// parseHead is parse for the first bytes of a payload, without body and pad.
+func parseHead(head []byte) (*parts, error) {
+	if len(head) < preambleSize || !bytes.HasPrefix(head, []byte(format)) {
+		return nil, fmt.Errorf("%w: other first bytes", ErrFormat)
+	}
+	count := int(head[preambleSize-1])
+	headerSize := preambleSize + count*SlotSize
+	if count < 1 || count > MaxSlots || len(head) < headerSize {
+		return nil, errSlotCount
+	}
 	return &parts{
-		preamble: payload[:preambleSize],
-		slots:    slices.Collect(slices.Chunk(payload[preambleSize:headerSize], SlotSize)),
-		header:   payload[:headerSize],
-		body:     payload[headerSize:end],
-		pad:      payload[end:],
+		preamble: head[:preambleSize],
+		slots:    slices.Collect(slices.Chunk(head[preambleSize:headerSize], SlotSize)),
+		header:   head[:headerSize],
 	}, nil
 }
 

@@ -36,6 +36,27 @@ func Open(payload []byte, at Place, root *Root) ([]byte, error) {
 	return body.open(p.body, bodyContext(p.header, p.pad))
 }
 
+// Matches tells by the first bytes of a payload, HeadSize of them or all there
+// are, whether it was sealed at this place for this root. Only Open tells
+// whether the rest is whole. It is for those who must find the right one among
+// many without making each whole.
+func Matches(head []byte, at Place, root *Root) bool {
+	if !root.usable() {
+		return false
+	}
+	place, err := at.encode()
+	if err != nil {
+		return false
+	}
+	p, err := parseHead(head)
+	if err != nil {
+		return false
+	}
+	dataKey, err := p.unwrap(place, root)
+	wipe(dataKey)
+	return err == nil
+}
+
 // unwrap returns the data key from the slot that is for the root. Error: ErrOpen.
 func (p *parts) unwrap(place string, root *Root) ([]byte, error) {
 	for i, slot := range p.slots {
