@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 
 	"github.com/vault-guardian/guardian/envelope"
@@ -131,7 +130,7 @@ func fits(good [][]byte, share []byte) bool {
 // not tell.
 func (v *Vault) search(ctx context.Context, identity string, c candidate, why error) (rebuilt, error) {
 	k, tried := c.k(v.Threshold()), 0
-	for set := range subsets(len(c.members), k) {
+	for set := range shamir.Subsets(len(c.members), k) {
 		if tried++; tried > maxSets || ctx.Err() != nil {
 			break
 		}
@@ -157,30 +156,6 @@ func (v *Vault) search(ctx context.Context, identity string, c candidate, why er
 		}
 	}
 	return rebuilt{}, why
-}
-
-// subsets yields the subsets of size k of 0 to n-1, in lexical order. What it
-// yields is good until the next one.
-func subsets(n, k int) iter.Seq[[]int] {
-	return func(yield func([]int) bool) {
-		set := make([]int, k)
-		for i := range set {
-			set[i] = i
-		}
-		for n >= k && yield(set) {
-			last := k - 1
-			for last >= 0 && set[last] == n-k+last {
-				last--
-			}
-			if last < 0 {
-				return
-			}
-			set[last]++
-			for i := last + 1; i < k; i++ {
-				set[i] = set[i-1] + 1
-			}
-		}
-	}
 }
 
 // shares returns one share for each point that is not contested: at which all

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 //go:embed opticks.txt
@@ -34,7 +35,8 @@ type demo struct {
 	token    string
 	name     string // of the file
 	secret   []byte
-	identity string
+	words    string // the 24 that lead to root
+	root     *envelope.Root
 
 	guardians [demoGuardians]*process
 	vault     *client.Vault
@@ -71,7 +73,7 @@ behind: with --keep the directory is, but no process.`,
 func newDemo(cmd *cobra.Command, args []string) (*demo, error) {
 	d := &demo{
 		out: cmd.OutOrStdout(), name: "opticks.txt", secret: opticks,
-		token: randomHex(), identity: randomHex(), flip: flipLastByte, before: func(string) {},
+		token: randomHex(), flip: flipLastByte, before: func(string) {},
 	}
 	if len(args) > 0 {
 		secret, err := readInput(cmd, args[0])
@@ -149,7 +151,8 @@ func (d *demo) say(format string, args ...any) {
 func (d *demo) printNext() {
 	fmt.Fprintf(d.out, `Next:
   GUARDIAN_STORAGE=./x %s --unauthenticated     one guardian of your own
-  guardianctl store FILE --guardians http://127.0.0.1:7501,...   keep a file with several
+  guardianctl keygen -o my.key                  a key to keep files with
+  guardianctl store FILE --key-file my.key --guardians http://127.0.0.1:7501,...
   guardianctl --help
 `, shellWord(d.binary))
 }

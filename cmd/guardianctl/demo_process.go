@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 const (
@@ -149,13 +150,17 @@ func (d *demo) lastLog(i int) string {
 	return strings.TrimSpace(string(text[max(0, len(text)-most):]))
 }
 
-// connect makes the vault of the guardians at their present addresses.
+// connect makes the vault of the guardians at their present addresses, with
+// nothing but the words for a key.
 func (d *demo) connect() (err error) {
 	var urls []string
 	for _, p := range d.guardians {
 		urls = append(urls, "http://"+p.address)
 	}
-	d.vault, err = client.NewVault(urls, []string{d.token}, 0)
+	if d.root, err = envelope.FromMnemonic(d.words); err != nil {
+		return err
+	}
+	d.vault, err = client.NewVault(urls, []string{d.token}, 0, client.WithRoot(d.root))
 	return err
 }
 

@@ -72,7 +72,7 @@ func TestDemoSignals(t *testing.T) {
 		{"guardian 1:", syscall.SIGINT},
 		{"4. Stop", syscall.SIGINT},
 		{"6. Start", syscall.SIGTERM},
-		{"2. Split", syscall.SIGHUP},
+		{"2. Encrypt", syscall.SIGHUP},
 	} {
 		t.Run(test.signal.String()+" at "+test.at, func(t *testing.T) {
 			t.Parallel()

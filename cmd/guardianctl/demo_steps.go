@@ -12,6 +12,7 @@ import (
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 // demoStep is one thing shown. It returns an error unless it saw it happen.
@@ -33,10 +34,10 @@ const demoAttempts = 4
 func (d *demo) steps() []demoStep {
 	return []demoStep{
 		{"start", "Start five guardians, each with a directory of its own", d.start},
-		{"store", "Split a file into five shares, of which any three rebuild it", d.store},
+		{"store", "Encrypt a file, and split it into five shares of which any three rebuild it", d.store},
 		{"holdings", "Who holds what", d.showHoldings},
 		{"stop", "Stop two of the five, without warning", d.stopTwo},
-		{"recover", "Recover the file from the other three", d.recoverFromThree},
+		{"recover", "Recover the file from the other three, with the 24 words alone", d.recoverFromThree},
 		{"restart", "Start the two again", d.restart},
 		{"tamper", "Change one bit of a share on a guardian's disk", d.tamper},
 		{"rollback", "Store a new version, then push the old one again", d.rollback},
@@ -53,6 +54,10 @@ func (d *demo) start(ctx context.Context) error {
 		if err := d.startOne(ctx, i); err != nil {
 			return err
 		}
+	}
+	var err error
+	if d.words, err = envelope.NewMnemonic(); err != nil {
+		return err
 	}
 	if err := d.connect(); err != nil {
 		return err
@@ -72,6 +77,7 @@ func (d *demo) store(ctx context.Context) error {
 		return err
 	}
 	d.say("%s: %d bytes, version %d, stored by %d guardians (needed: %d)", shown(d.name), len(d.secret), report.Version, report.Got, report.Need)
+	d.say("no guardian can read it, nor can all of them: the key follows from 24 words that stay here")
 	return nil
 }
 
@@ -79,7 +85,7 @@ func (d *demo) store(ctx context.Context) error {
 // machine one may miss a push that the others have acknowledged.
 func (d *demo) storeEverywhere(ctx context.Context) (report client.PushReport, err error) {
 	for range demoAttempts {
-		report, err = d.vault.Store(ctx, d.identity, d.secret)
+		report, err = d.vault.Store(ctx, d.root.Identity(), d.secret)
 		if err != nil || len(report.Lacking) == 0 {
 			return report, err
 		}
@@ -94,18 +100,18 @@ func (d *demo) showHoldings(ctx context.Context) error {
 	fmt.Fprintln(table, "   GUARDIAN\tSHARE\tBYTES\tVERSION")
 	d.captured = nil
 	for i, guardian := range d.vault.Guardians() {
-		held, err := guardian.Pull(ctx, api.PullRequest{Identity: d.identity})
+		held, err := guardian.Pull(ctx, api.PullRequest{Identity: d.root.Identity()})
 		if err != nil {
 			return err
 		}
 		share, err := base64.StdEncoding.DecodeString(held.Share)
-		if err != nil || len(share) != len(d.secret)+1 || int(share[0]) != i+1 {
+		if err != nil || len(share) != len(d.secret)+envelope.Overhead+1 || int(share[0]) != i+1 {
 			return fmt.Errorf("%s does not hold share %d of the file", guardian.URL(), i+1)
 		}
 		fmt.Fprintf(table, "   %d\tx = %d\t%d\t%d\n", i+1, share[0], len(share), held.Version)
 		d.captured = append(d.captured, api.PushRequest{
-			Identity: d.identity, Share: held.Share, Version: &held.Version,
-			Threshold: held.Threshold, Split: held.Split,
+			Identity: d.root.Identity(), Share: held.Share, Version: &held.Version,
+			Threshold: held.Threshold, Split: held.Split, Manifest: held.Manifest,
 		})
 	}
 	return table.Flush()
@@ -129,12 +135,18 @@ func (d *demo) stopTwo(ctx context.Context) error {
 }
 
 func (d *demo) recoverFromThree(ctx context.Context) error {
+	if err := d.connect(); err != nil {
+		return err
+	}
 	secret, report, err := d.pull(ctx)
 	if err != nil {
 		return err
 	}
 	if report.Used != report.Threshold {
 		return fmt.Errorf("%d shares answered, not just %d", report.Used, report.Threshold)
+	}
+	if !report.Manifest {
+		return errors.New("the shares were not checked against the manifest that was signed with them")
 	}
 	path := filepath.Join(d.dir, "recovered-"+d.name)
 	if err := writeFile(path, secret, false); err != nil {
@@ -146,7 +158,7 @@ func (d *demo) recoverFromThree(ctx context.Context) error {
 
 // pull recovers the file and compares it with the original.
 func (d *demo) pull(ctx context.Context) ([]byte, client.PullReport, error) {
-	secret, report, err := d.vault.Pull(ctx, d.identity)
+	secret, report, err := d.vault.Pull(ctx, d.root.Identity())
 	if err == nil && !bytes.Equal(secret, d.secret) {
 		err = errors.New("what was recovered is not the file that was stored")
 	}
@@ -172,22 +184,35 @@ func (d *demo) restart(ctx context.Context) error {
 }
 
 func (d *demo) tamper(ctx context.Context) error {
-	found, err := filepath.Glob(filepath.Join(d.storage(tampered), "shares", d.identity, "*", "share.bin"))
+	found, err := filepath.Glob(filepath.Join(d.storage(tampered), "shares", d.root.Identity(), "*", "share.bin"))
 	if err != nil || len(found) != 1 {
 		return fmt.Errorf("found %d shares on the disk of guardian %d, not one", len(found), tampered+1)
 	}
 	if err := d.flip(found[0]); err != nil {
 		return fmt.Errorf("changing the share: %w", err)
 	}
-	_, err = d.vault.Guardians()[tampered].Pull(ctx, api.PullRequest{Identity: d.identity})
+	_, err = d.vault.Guardians()[tampered].Pull(ctx, api.PullRequest{Identity: d.root.Identity()})
 	if !errors.Is(err, api.ErrIntegrityFailed) {
 		return fmt.Errorf("guardian %d did not notice: it answered %w", tampered+1, orNothingWrong(err))
 	}
 	d.say("guardian %d refuses to serve it: %v", tampered+1, api.ErrIntegrityFailed)
+	if err := d.verify(ctx); err != nil {
+		return err
+	}
 	if _, _, err := d.pull(ctx); err != nil {
 		return err
 	}
 	d.say("the others still bring the file back")
+	return nil
+}
+
+// verify wants all shares but the damaged one to be those that were signed.
+func (d *demo) verify(ctx context.Context) error {
+	report, err := d.vault.Verify(ctx, d.root.Identity())
+	if !errors.Is(err, client.ErrAuthentication) || report.Good != demoGuardians-1 || report.Guardians[tampered].State != client.StateWrong {
+		return fmt.Errorf("verifying found %d good shares: %w", report.Good, orNothingWrong(err))
+	}
+	d.say("%d of %d shares are those that the manifest names, and guardian %d is named as wrong", report.Good, report.Holders, tampered+1)
 	return nil
 }
 
@@ -244,15 +269,15 @@ func (d *demo) replay(ctx context.Context, current uint64) error {
 
 // delete asks again where a guardian missed what the others acknowledged.
 func (d *demo) delete(ctx context.Context) error {
-	report, err := d.vault.Delete(ctx, d.identity)
+	report, err := d.vault.Delete(ctx, d.root.Identity())
 	for attempt := 1; err == nil && len(report.Lacking) > 0 && attempt < demoAttempts; attempt++ {
-		report, err = d.vault.Delete(ctx, d.identity)
+		report, err = d.vault.Delete(ctx, d.root.Identity())
 	}
 	if err != nil {
 		return err
 	}
 	for i, guardian := range d.vault.Guardians() {
-		if _, err := guardian.Pull(ctx, api.PullRequest{Identity: d.identity}); !errors.Is(err, api.ErrNotFound) {
+		if _, err := guardian.Pull(ctx, api.PullRequest{Identity: d.root.Identity()}); !errors.Is(err, api.ErrNotFound) {
 			return fmt.Errorf("guardian %d did not delete its share: it answered %w", i+1, orNothingWrong(err))
 		}
 	}
@@ -264,7 +289,7 @@ func (d *demo) replayDeleted(ctx context.Context) error {
 	if err := d.replay(ctx, *d.captured[0].Version); err != nil {
 		return err
 	}
-	if _, _, err := d.vault.Pull(ctx, d.identity); !errors.Is(err, api.ErrNotFound) {
+	if _, _, err := d.vault.Pull(ctx, d.root.Identity()); !errors.Is(err, api.ErrNotFound) {
 		return fmt.Errorf("recovering what was deleted: %w", orNothingWrong(err))
 	}
 	d.say("recovering it says: %v", api.ErrNotFound)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,7 +16,7 @@ import (
 	"testing"
 
 	"github.com/vault-guardian/guardian/api"
-	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 // testDemo is a demo of a short text with the real guardians, in a directory
@@ -26,7 +27,7 @@ func testDemo(t *testing.T) (*demo, *bytes.Buffer) {
 	out := &bytes.Buffer{}
 	return &demo{
 		out: out, parent: t.TempDir(), binary: filepath.Join(binaries, guardianBinary), name: "short.txt",
-		secret: []byte("a short text"), token: randomHex(), identity: randomHex(),
+		secret: []byte("a short text"), token: randomHex(),
 		flip: flipLastByte, before: func(string) {},
 	}, out
 }
@@ -39,7 +40,7 @@ func TestDemo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"431021 bytes, version 1, stored by 5 guardians", "x = 5", "identical to the original",
-		"integrity check failed", "all five refuse version 1", "all five refuse version 2",
+		"integrity check failed", "4 of 5 shares are those that the manifest names", "all five refuse version 1", "all five refuse version 2",
 		"share not found", "All of it held.", "Next:",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -100,7 +101,11 @@ func TestDemoNoticesABrokenStep(t *testing.T) {
 		}},
 		{"too few guardians", "store", func(_ *testing.T, d *demo) { d.guardians[0].kill(); d.guardians[1].kill() }},
 		{"a store that only says so", "holdings", func(t *testing.T, d *demo) {
-			d.identity = strings.Repeat("0", api.IdentityDigits)
+			root, err := envelope.FromKeyFile(make([]byte, 32))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.root = root
 		}},
 		{"a share too short", "holdings", func(_ *testing.T, d *demo) { d.secret = append([]byte("x"), d.secret...) }},
 		{"a third guardian that is gone", "stop", func(_ *testing.T, d *demo) { d.guardians[0].kill() }},
@@ -160,17 +165,24 @@ func script(t *testing.T, body string) string {
 }
 
 // lie puts a server before each guardian that answers a route by itself,
-// whenever it has an answer.
+// whenever it has an answer. It listens where the guardian did, as proofs of
+// ownership name that; the guardian is started again elsewhere.
 func (d *demo) lie(t *testing.T, route string, answer func(*http.Request) string) {
 	t.Helper()
-	var urls []string
-	for _, guardian := range d.vault.Guardians() {
-		behind, err := url.Parse(guardian.URL())
+	guardian := d.binary
+	for i, process := range d.guardians {
+		address := process.address
+		process.kill()
+		d.binary = script(t, fmt.Sprintf("GUARDIAN_AUDIENCES=%s exec %s", address, guardian))
+		if err := d.startOne(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		proxy := httputil.NewSingleHostReverseProxy(behind)
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: d.guardians[i].address})
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == route {
 				if text := answer(r); text != "" {
 					fmt.Fprint(w, text)
@@ -179,14 +191,16 @@ func (d *demo) lie(t *testing.T, route string, answer func(*http.Request) string
 			}
 			proxy.ServeHTTP(w, r)
 		}))
+		server.Listener.Close()
+		server.Listener = listener
+		server.Start()
 		t.Cleanup(server.Close)
-		urls = append(urls, server.URL)
+		d.guardians[i].address = address
 	}
-	vault, err := client.NewVault(urls, []string{d.token}, 0)
-	if err != nil {
+	d.binary = guardian
+	if err := d.connect(); err != nil {
 		t.Fatal(err)
 	}
-	d.vault = vault
 }
 
 // isReplay tells a request that pushes captured shares by their split.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -28,10 +29,18 @@ func silentGuardians(t *testing.T, asked func()) string {
 	return strings.Join(urls, ",")
 }
 
-func askingCommands() map[string][]string {
+func askingCommands(t *testing.T) map[string][]string {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "key")
+	if _, err := createKey(key); err != nil {
+		t.Fatal(err)
+	}
 	return map[string][]string{
-		"store":   {"store", "--identity", someIdentity},
-		"recover": {"recover", "--identity", someIdentity},
+		"store":   {"store", "--key-file", key},
+		"recover": {"recover", "--key-file", key},
+		"verify":  {"verify", "--key-file", key},
+		"list":    {"list", "--key-file", key},
+		"bare":    {"recover", "--identity", someIdentity},
 		"delete":  {"delete", "--identity", someIdentity, "--yes"},
 		"history": {"history", "--identity", someIdentity},
 		"status":  {"status"},
@@ -40,7 +49,7 @@ func askingCommands() map[string][]string {
 
 func TestInterruptedCommands(t *testing.T) {
 	t.Parallel()
-	for name, args := range askingCommands() {
+	for name, args := range askingCommands(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
@@ -60,7 +69,7 @@ func TestInterruptedCommands(t *testing.T) {
 
 func TestCommandsOutOfTime(t *testing.T) {
 	t.Parallel()
-	for name, args := range askingCommands() {
+	for name, args := range askingCommands(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var errOut bytes.Buffer
@@ -96,7 +105,7 @@ func TestInterruptedReadingStandardInput(t *testing.T) {
 	nothing, end := io.Pipe()
 	defer end.Close()
 	var errOut bytes.Buffer
-	args := []string{"store", "-", "--identity", someIdentity, "--guardians", "http://127.0.0.1:1,http://127.0.0.1:2,http://127.0.0.1:3"}
+	args := []string{"store", "-", "--key-file", askingCommands(t)["store"][2], "--guardians", "http://127.0.0.1:1,http://127.0.0.1:2,http://127.0.0.1:3"}
 	code := run(ctx, args, streams{announcing{nothing, cancel}, io.Discard, &errOut})
 	if code != exitFailure || !strings.Contains(errOut.String(), "next: interrupted") {
 		t.Errorf("exit code %d, want %d: %s", code, exitFailure, &errOut)

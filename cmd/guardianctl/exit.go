@@ -64,15 +64,15 @@ func advised(err error) *advisedError {
 	case errors.Is(err, context.Canceled):
 		return &advisedError{exitFailure, err, adviceInterrupted}
 	case errors.Is(err, api.ErrNotFound):
-		return &advisedError{exitNotFound, err, "check the identity and the list of guardians: nothing is kept under it, or it was deleted"}
-	case errors.Is(err, client.ErrInconsistent), errors.Is(err, api.ErrIntegrityFailed):
+		return &advisedError{exitNotFound, err, "check the key, --name and the list of guardians: nothing is kept there, or it was deleted"}
+	case errors.Is(err, client.ErrInconsistent), errors.Is(err, client.ErrAuthentication), errors.Is(err, api.ErrIntegrityFailed):
 		return &advisedError{exitVerification, err, "nothing was written; bring more guardians up, or leave the one you trust least out of --guardians, and recover again; then store the file anew"}
 	case errors.Is(err, client.ErrThreshold):
 		return &advisedError{exitUsage, err, "change --guardians or --threshold"}
 	case errors.Is(err, client.ErrSecretSize):
-		return &advisedError{exitFailure, err, "store a smaller file, or split it into parts with an identity each"}
+		return &advisedError{exitFailure, err, "store a smaller file, or split it into parts with a --name each"}
 	case errors.Is(err, client.ErrVersionSpent):
-		return &advisedError{exitFailure, err, "store it under another identity"}
+		return &advisedError{exitFailure, err, "store it with another key, or under another --name"}
 	}
 	return &advisedError{exitFailure, err, "run the command with --help for what it needs"}
 }
@@ -84,8 +84,8 @@ var refusals = []struct {
 }{
 	{api.ErrTokenRequired, adviceToken},
 	{api.ErrTokenInvalid, adviceToken},
-	{api.ErrOwnershipRequired, "pass the owner's key with --key-file; for something new make one: guardianctl keygen -o FILE"},
-	{api.ErrOwnershipInvalid, "pass the owner's key with --key-file, set this machine's clock, and name each guardian in --guardians as its operator does: a proof holds for that host and port, and for two minutes"},
+	{api.ErrOwnershipRequired, "pass the owner's key with --key-file, --mnemonic or --user"},
+	{api.ErrOwnershipInvalid, "pass the owner's key with --key-file, --mnemonic or --user, set this machine's clock, and name each guardian in --guardians as its operator does: a proof holds for that host and port, and for two minutes"},
 	{api.ErrQuotaExceeded, "store a smaller file, or ask the operators of the guardians named above for more room"},
 	{api.ErrRateLimited, "wait a while and run the command again: the guardians named above bound how often they are asked"},
 	{api.ErrNoRoute, "give the guardians' URLs without a path such as /v1"},
@@ -98,6 +98,9 @@ func quorumAdvice(failed *client.QuorumError) string {
 		if errors.Is(failed, refusal.said) {
 			return refusal.advice
 		}
+	}
+	if errors.Is(failed, client.ErrKept) {
+		return "too few guardians take a new version for the old one to be safe meanwhile: bring those named above back; or recover the old one, guardianctl delete, and store again"
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](failed); ok {
 		return "name the authority that signed the guardians' certificates with --ca-file, and each guardian as its certificate does"

@@ -12,7 +12,7 @@ import (
 func TestAdviceForWhatAGuardianSays(t *testing.T) {
 	for said, want := range map[error]string{
 		api.ErrTokenInvalid:                             "--token-file",
-		api.ErrOwnershipRequired:                        "guardianctl keygen -o FILE",
+		api.ErrOwnershipRequired:                        "--key-file, --mnemonic or --user",
 		api.ErrOwnershipInvalid:                         "set this machine's clock",
 		api.ErrQuotaExceeded:                            "store a smaller file",
 		&api.RateLimitedError{RetryAfter: time.Second}:  "wait a while",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 const (
@@ -51,14 +51,22 @@ func (f *vaultFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 
-// vault is what the flags and the environment describe, for the owner of a key
-// where there is one, and one name of that owner's where it is not "".
-func (f *vaultFlags) vault(key ed25519.PrivateKey, name string) (*client.Vault, error) {
-	guardians := f.guardians
-	if len(guardians) == 0 {
-		guardians = strings.FieldsFunc(os.Getenv(guardiansVariable), func(r rune) bool { return r == ',' })
+// endpoints are the guardians that flags and environment name, and how they are
+// spoken to.
+type endpoints struct {
+	flags        *vaultFlags
+	urls, tokens []string
+	roots        *x509.CertPool
+}
+
+// endpoints reads all that the flags name. What is wrong with it, or with the
+// name of a secret, is found here, before anybody is asked for one.
+func (f *vaultFlags) endpoints(name string) (*endpoints, error) {
+	urls := f.guardians
+	if len(urls) == 0 {
+		urls = strings.FieldsFunc(os.Getenv(guardiansVariable), func(r rune) bool { return r == ',' })
 	}
-	if len(guardians) == 0 {
+	if len(urls) == 0 {
 		return nil, usageError("pass for example --guardians "+exampleGuardians+", or set "+guardiansVariable, "no guardians given")
 	}
 	if f.timeout <= 0 {
@@ -72,7 +80,24 @@ func (f *vaultFlags) vault(key ed25519.PrivateKey, name string) (*client.Vault, 
 	if err != nil {
 		return nil, err
 	}
-	vault, err := client.NewVault(guardians, tokens, f.threshold, client.WithKey(key), client.WithName(name), client.WithRootCAs(roots))
+	at := &endpoints{f, urls, tokens, roots}
+	_, err = at.rehearsal(name)
+	return at, err
+}
+
+// rehearsal is the vault of an owner that nobody is, to try what needs one.
+func (e *endpoints) rehearsal(name string) (*client.Vault, error) {
+	nobody, err := envelope.FromKeyFile(make([]byte, keySize))
+	if err != nil {
+		return nil, err
+	}
+	return e.vault(nobody, name)
+}
+
+// vault is that of the owner of root, or nobody's for nil, and of one name of
+// that owner's where it is not "".
+func (e *endpoints) vault(root *envelope.Root, name string) (*client.Vault, error) {
+	vault, err := client.NewVault(e.urls, e.tokens, e.flags.threshold, client.WithRoot(root), client.WithName(name), client.WithRootCAs(e.roots))
 	if errors.Is(err, api.ErrInvalidName) {
 		return nil, usageError("choose another name with --name", "%w", err)
 	}
@@ -117,31 +142,6 @@ func (f *vaultFlags) roots() (*x509.CertPool, error) {
 		return nil, usageError("make it a file with certificates in PEM: -----BEGIN CERTIFICATE-----", "%s holds no certificate", f.caFile)
 	}
 	return roots, nil
-}
-
-// keptFlags are the flags of a command on something stored before.
-type keptFlags struct {
-	vaultFlags
-	identityFlags
-}
-
-func (f *keptFlags) register(cmd *cobra.Command) {
-	f.vaultFlags.register(cmd)
-	f.identityFlags.register(cmd, "file with the identity, as store wrote it")
-}
-
-// open returns where and under which identity it was stored.
-func (f *keptFlags) open(cmd *cobra.Command) (*client.Vault, string, error) {
-	key, err := f.owner(cmd)
-	if err != nil {
-		return nil, "", err
-	}
-	vault, err := f.vault(key, f.name)
-	if err != nil {
-		return nil, "", err
-	}
-	identity, err := f.existing(cmd, key)
-	return vault, identity, err
 }
 
 // ask gives do the time that --timeout allows. A command that a signal or that

@@ -24,7 +24,8 @@ Of what was deleted they retain that it was. Nothing is rebuilt, so this is what
 the guardians say, unchecked.`,
 		Example: `  guardianctl history --key-file notes.key
   guardianctl history --key-file notes.key --name monday
-  guardianctl history --identity-file notes.txt.identity --json`,
+  guardianctl history --mnemonic
+  guardianctl history --user joe --json`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return history(cmd, &f) },
 	}
@@ -41,13 +42,14 @@ type guardianVersions struct {
 }
 
 func history(cmd *cobra.Command, f *keptFlags) error {
-	vault, identity, err := f.open(cmd)
+	k, err := f.open(cmd)
 	if err != nil {
 		return err
 	}
+	defer k.wipe()
 	var all []client.GuardianHistory
 	err = f.ask(cmd, "asking", func(ctx context.Context) error {
-		all, err = vault.History(ctx, identity)
+		all, err = k.vault.History(ctx, k.identity)
 		return err
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -15,74 +14,19 @@ import (
 	"github.com/vault-guardian/guardian/api"
 )
 
-// identityFlags say under which identity a file is kept, under which of its
-// names, and who owns it.
+// identityFlags name what other clients stored without a key.
 type identityFlags struct {
-	ownerFlags
 	hex  string
 	file string
-	name string
 }
 
-// ownerFlags say who owns a file.
-type ownerFlags struct{ keyFile string }
-
-func (f *identityFlags) register(cmd *cobra.Command, fileUsage string) {
-	cmd.Flags().StringVar(&f.hex, "identity", "", "the identity, 64 hex digits")
-	f.ownerFlags.register(cmd)
-	cmd.Flags().StringVar(&f.file, "identity-file", "", fileUsage)
-	cmd.Flags().StringVar(&f.name, "name", "", "one of many that a key keeps: 1 to 128 of A-Z a-z 0-9 _ -; needs the key")
+func (f *identityFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.hex, "identity", "", "the identity, 64 hex digits, of what another client stored without a key")
+	cmd.Flags().StringVar(&f.file, "identity-file", "", "file with such an identity")
 }
 
-func (f *ownerFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with the owner's key, as keygen made it (or "+keyFileVariable+"); the identity is the key's")
-}
-
-// owner returns the owner's key, nil where there is none. A name that is given
-// is a name, lest an empty variable of a script reach what has none.
-func (f *identityFlags) owner(cmd *cobra.Command) (ed25519.PrivateKey, error) {
-	key, err := f.key()
-	switch {
-	case err != nil || !cmd.Flags().Changed("name"):
-		return key, err
-	case key == nil:
-		return nil, usageError("pass the owner's key with --key-file, or leave out --name", "--name needs the owner's key")
-	case f.name == "":
-		return nil, usageError("name what is meant, or leave out --name", "--name is empty")
-	}
-	return key, nil
-}
-
-// key returns the owner's key, nil where there is none.
-func (f *ownerFlags) key() (ed25519.PrivateKey, error) {
-	if f.keyFile == "" {
-		f.keyFile = os.Getenv(keyFileVariable)
-	}
-	if f.keyFile == "" {
-		return nil, nil
-	}
-	return readKey(f.keyFile)
-}
-
-// existing returns the identity of something stored before: the key's where
-// there is one, and then none but that may be named.
-func (f *identityFlags) existing(cmd *cobra.Command, key ed25519.PrivateKey) (string, error) {
-	if key == nil {
-		return f.named(cmd)
-	}
-	if f.hex == "" && f.file == "" {
-		return ownedBy(key), nil
-	}
-	identity, err := f.named(cmd)
-	if err == nil && identity != ownedBy(key) {
-		err = usageError(
-			"leave out --identity and --identity-file, or the key: --key-file and "+keyFileVariable,
-			"the key in %s owns another identity", f.keyFile)
-	}
-	return identity, err
-}
-
-func (f *identityFlags) named(cmd *cobra.Command) (string, error) {
+// identity returns "" when none is given.
+func (f *identityFlags) identity() (string, error) {
 	switch {
 	case f.hex != "" && f.file != "":
 		return "", usageError("keep one of them", "--identity and --identity-file are both given")
@@ -91,42 +35,7 @@ func (f *identityFlags) named(cmd *cobra.Command) (string, error) {
 	case f.file != "":
 		return readIdentity(f.file)
 	}
-	return "", usageError("pass the owner's key, or the file that guardianctl store wrote: "+cmd.CommandPath()+" --identity-file FILE.identity", "no identity given")
-}
-
-// prepare returns the identity to store under, or none and the file that is
-// to hold a new one. Nothing is written yet.
-func (f *identityFlags) prepare(cmd *cobra.Command, input string, key ed25519.PrivateKey) (identity, newFile string, err error) {
-	if key != nil || f.hex != "" || f.file != "" && exists(f.file) {
-		identity, err = f.existing(cmd, key)
-		return identity, "", err
-	}
-	if f.file != "" {
-		return "", f.file, nil
-	}
-	path := defaultIdentityFile(input)
-	if exists(path) {
-		return "", "", usageError(
-			fmt.Sprintf("to store a new version of it: guardianctl store %s --identity-file %s", shellWord(input), shellWord(path)),
-			"%s exists: it is the identity of something stored before", path)
-	}
-	return "", path, nil
-}
-
-func defaultIdentityFile(input string) string {
-	if input == "-" {
-		return "guardian.identity"
-	}
-	return input + ".identity"
-}
-
-// createIdentity makes a random identity and keeps it in a new file.
-func createIdentity(path string) (string, error) {
-	identity := randomHex()
-	if err := writeFile(path, []byte(identity+"\n"), false); err != nil {
-		return "", failure(fmt.Errorf("keeping the identity: %w", err), "choose another place with --identity-file")
-	}
-	return identity, nil
+	return "", nil
 }
 
 // randomHex is 32 random bytes: an identity, or a token.
@@ -139,7 +48,7 @@ func randomHex() string {
 func readIdentity(path string) (string, error) {
 	text, err := readSmallFile(path, maxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", failure(err, "pass the identity file that guardianctl store wrote, or --identity")
+		return "", failure(err, "pass the identity file, or --identity")
 	}
 	if err != nil {
 		return "", failure(fmt.Errorf("reading the identity: %w", err), "make the identity file readable, or pass --identity")
@@ -154,7 +63,7 @@ func readIdentity(path string) (string, error) {
 func parseIdentity(text string) (string, error) {
 	identity, err := api.ParseIdentity(text)
 	if err != nil {
-		return "", usageError("pass the 64 hex digits that guardianctl store kept for you", "%w", err)
+		return "", usageError("pass all 64 hex digits of the identity", "%w", err)
 	}
 	return identity, nil
 }
@@ -164,6 +73,11 @@ func shellWord(word string) string {
 	if len(word) > 1 && word[0] == '-' {
 		word = "./" + word // not a flag
 	}
+	return quoted(word)
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=@%+", r)
 	}

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"crypto/ed25519"
+	"encoding/hex"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 func TestKeyFileComesBack(t *testing.T) {
@@ -15,13 +16,21 @@ func TestKeyFileComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	read, err := readKey(path)
-	if err != nil || !made.Equal(read) {
+	if err != nil || !made.Owner().Equal(read.Owner()) {
 		t.Fatalf("another key comes back: %v", err)
 	}
 }
 
 func TestParseKey(t *testing.T) {
 	const digits = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	key, err := hex.DecodeString(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := envelope.FromKeyFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		text string
 		ok   bool
@@ -32,7 +41,7 @@ func TestParseKey(t *testing.T) {
 		"the header alone":       {keyHeader, false},
 		"an empty key":           {keyHeader + "\n\n", false},
 		"the key alone":          {digits + "\n", false},
-		"another header":         {"guardian-owner-key-v2\n" + digits + "\n", false},
+		"another header":         {"guardian-key-file-v2\n" + digits + "\n", false},
 		"a digit less":           {keyHeader + "\n" + digits[1:] + "\n", false},
 		"a byte less":            {keyHeader + "\n" + digits[2:] + "\n", false},
 		"a byte more":            {keyHeader + "\n" + digits + "00\n", false},
@@ -42,8 +51,8 @@ func TestParseKey(t *testing.T) {
 		"carriage returns":       {keyHeader + "\r\n" + digits + "\r\n", false},
 		"a private key and more": {keyHeader + "\n" + digits + digits + "\n", false},
 	} {
-		key, err := parseKey([]byte(test.text))
-		if (err == nil) != test.ok || test.ok && len(key) != ed25519.PrivateKeySize {
+		root, err := parseKey([]byte(test.text))
+		if (err == nil) != test.ok || test.ok && root.Identity() != want.Identity() {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err != nil && strings.Contains(err.Error(), digits[2:20]) {
@@ -52,17 +61,13 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
-// The format is for other programs, too: RFC 8032 section 7.1, test 1.
+// The format is for other programs, too: a key of envelope's test vectors.
 func TestParseKeyKnowsAKey(t *testing.T) {
-	key, err := parseKey([]byte(keyHeader + "\n9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60\n"))
+	root, err := parseKey([]byte(keyHeader + "\n49fa4f610a5b1e8f4fc2324cdfa03acd797bac470233355f93512cdb34e1014e\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	public := []byte{
-		0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a,
-		0x0e, 0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
-	}
-	if !bytes.Equal(key.Public().(ed25519.PublicKey), public) {
-		t.Error("it is read as another key")
+	if root.Identity() != "11f1166ffe5cecf01e2fbb9ed8ca8949fd6cd229ac8ebe89e0ed0962a8ea1619" {
+		t.Errorf("it is read as the key of %s", root.Identity())
 	}
 }

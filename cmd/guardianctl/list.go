@@ -13,7 +13,7 @@ import (
 
 type listCommand struct {
 	vaultFlags
-	ownerFlags
+	wayFlags
 }
 
 func newListCommand() *cobra.Command {
@@ -27,24 +27,34 @@ and the number of guardians that hold just that version. Nothing is rebuilt, so
 this is what the guardians say, unchecked. What is kept without a name is not
 listed.`,
 		Example: `  guardianctl list --key-file notes.key
-  guardianctl list --key-file notes.key --json`,
+  guardianctl list --mnemonic
+  guardianctl list --user joe --json`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd) },
 	}
 	l.vaultFlags.register(cmd)
-	l.ownerFlags.register(cmd)
+	l.wayFlags.register(cmd)
 	return cmd
 }
 
 func (l *listCommand) run(cmd *cobra.Command) error {
-	key, err := l.key()
+	w, err := l.chosen(cmd)
 	if err != nil {
 		return err
 	}
-	if key == nil {
-		return usageError("pass the owner's key: "+cmd.CommandPath()+" --key-file FILE", "no key given")
+	if w == noWay {
+		return usageError("pass --key-file FILE, --mnemonic or --user NAME", "no key given")
 	}
-	vault, err := l.vault(key, "")
+	at, err := l.endpoints("")
+	if err != nil {
+		return err
+	}
+	root, err := l.root(cmd, w, at)
+	if err != nil {
+		return err
+	}
+	defer root.Wipe()
+	vault, err := at.vault(root, "")
 	if err != nil {
 		return err
 	}

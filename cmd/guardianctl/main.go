@@ -12,6 +12,7 @@ import (
 )
 
 func main() {
+	forbidCoreDumps()
 	// SIGPIPE is among them so that a reader of our output that goes away ends
 	// a command in order: the demo has processes and files to remove.
 	ctx, stop := signal.NotifyContext(context.Background(),

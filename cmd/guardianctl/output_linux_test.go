@@ -47,14 +47,17 @@ func TestRecoverToATerminal(t *testing.T) {
 		"binary":           {"\x00\x01\xff", exitUsage},
 		"terminal control": {"a\x1b[2Jb\n", exitUsage},
 	} {
-		identityFile := filepath.Join(t.TempDir(), "identity")
+		key := filepath.Join(t.TempDir(), "key")
+		if _, err := createKey(key); err != nil {
+			t.Fatal(err)
+		}
 		var errOut bytes.Buffer
-		store := []string{"store", "-", "--identity-file", identityFile, "--guardians", urls}
+		store := []string{"store", "-", "--key-file", key, "--guardians", urls}
 		if code := run(t.Context(), store, streams{strings.NewReader(test.secret), &bytes.Buffer{}, &errOut}); code != exitOK {
 			t.Fatalf("%s: store exits %d: %s", name, code, &errOut)
 		}
 		ours, terminal := openTerminal(t)
-		fetch := []string{"recover", "--identity-file", identityFile, "--guardians", urls}
+		fetch := []string{"recover", "--key-file", key, "--guardians", urls}
 		if code := run(t.Context(), fetch, streams{strings.NewReader(""), terminal, &errOut}); code != test.code {
 			t.Errorf("%s: recover exits %d, want %d: %s", name, code, test.code, &errOut)
 		}

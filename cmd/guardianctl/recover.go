@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +11,7 @@ import (
 
 type recoverCommand struct {
 	keptFlags
-	output string
-	force  bool
+	outputFlags
 }
 
 func newRecoverCommand() *cobra.Command {
@@ -26,107 +21,69 @@ func newRecoverCommand() *cobra.Command {
 		Short: "Rebuild a file from the guardians",
 		Long: `Ask all guardians, rebuild the newest version that has enough shares, and
 write it to a new file (0600) or to standard output. Nothing is written when
-the file cannot be rebuilt.`,
-		Example: `  guardianctl recover --identity-file notes.txt.identity -o notes.txt
-  guardianctl recover --key-file notes.key -o notes.txt
+the file cannot be rebuilt, or is not what its owner stored.
+
+It takes the key file, the words, or the user name and passphrase with which it
+was stored, and nothing else. With --identity alone it brings back what another
+client stored without a key, which nobody but the shares themselves vouches for.`,
+		Example: `  guardianctl recover --key-file notes.key -o notes.txt
+  guardianctl recover --mnemonic -o notes.txt
+  guardianctl recover --user joe -o notes.txt
   guardianctl recover --key-file notes.key --name monday -o monday.txt
-  guardianctl recover --identity-file notes.identity | tar x`,
+  guardianctl recover --mnemonic-file words.txt | tar x
+  guardianctl recover --identity-file theirs.identity -o theirs.txt`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
-	r.register(cmd)
-	cmd.Flags().StringVarP(&r.output, "output", "o", "-", "file to write, - for standard output")
-	cmd.Flags().BoolVar(&r.force, "force", false, "overwrite the output file")
+	r.keptFlags.register(cmd)
+	r.outputFlags.register(cmd)
 	return cmd
 }
 
 func (r *recoverCommand) run(cmd *cobra.Command) error {
-	vault, identity, err := r.open(cmd)
+	if err := r.checkOutput(r.json); err != nil {
+		return err
+	}
+	k, err := r.open(cmd)
 	if err != nil {
 		return err
 	}
-	if err := r.checkOutput(); err != nil {
-		return err
-	}
-	secret, report, err := r.pull(cmd, vault, identity)
+	defer k.wipe()
+	secret, report, err := r.pull(cmd, k)
 	if err != nil {
 		return err
 	}
 	defer clear(secret)
-	if err := r.write(cmd, secret); err != nil {
+	if err := r.writeOutput(cmd, secret); err != nil {
 		return err
 	}
-	return r.print(cmd, report, len(secret))
+	return r.print(cmd, report, len(secret), checkedBy(k, report))
 }
 
-// checkOutput refuses before anything is asked what would be refused after.
-func (r *recoverCommand) checkOutput() error {
-	switch {
-	case r.output == "-" && r.json:
-		return usageError("add -o FILE", "--json and the file cannot both go to standard output")
-	case r.output == "-":
-		return nil
-	}
-	if dir := filepath.Dir(r.output); !isDir(dir) {
-		return failure(fmt.Errorf("%s: there is no directory %s", r.output, dir), "make that directory, or choose another file with -o")
-	}
-	switch info, err := os.Stat(r.output); {
-	case err == nil && info.IsDir():
-		return failure(fmt.Errorf("%s is a directory", r.output), "name a file in it: -o "+shellWord(filepath.Join(r.output, "FILE")))
-	case err == nil && !info.Mode().IsRegular():
-		return failure(fmt.Errorf("%s is not a regular file", r.output), "choose another file with -o, or leave -o out and redirect the output")
-	case !r.force && exists(r.output):
-		return r.refuseOverwrite()
-	}
-	return nil
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-func (r *recoverCommand) refuseOverwrite() error {
-	return failure(fmt.Errorf("%s exists", r.output), "choose another file with -o, or add --force to overwrite it")
-}
-
-func (r *recoverCommand) pull(cmd *cobra.Command, vault *client.Vault, identity string) (secret []byte, report client.PullReport, err error) {
+func (r *recoverCommand) pull(cmd *cobra.Command, k *kept) (secret []byte, report client.PullReport, err error) {
 	err = r.ask(cmd, "recovering", func(ctx context.Context) error {
-		secret, report, err = vault.Pull(ctx, identity)
+		secret, report, err = k.vault.Pull(ctx, k.identity)
 		return err
 	})
 	return secret, report, err
 }
 
-func (r *recoverCommand) write(cmd *cobra.Command, secret []byte) error {
-	if r.output != "-" {
-		err := writeFile(r.output, secret, r.force)
-		if errors.Is(err, fs.ErrExist) {
-			return r.refuseOverwrite()
-		}
-		if err != nil {
-			return failure(err, "choose another file with -o")
-		}
-		return nil
-	}
-	out := cmd.OutOrStdout()
-	if isTerminal(out) && !printableText(secret) {
-		return usageError("add -o FILE, or redirect the output", "the file is binary and standard output is a terminal")
-	}
-	_, err := out.Write(secret)
-	return err
-}
-
 type recoverResult struct {
-	Output    string            `json:"output"`
-	Bytes     int               `json:"bytes"`
-	Version   uint64            `json:"version"`
-	Threshold int               `json:"threshold"`
-	Shares    int               `json:"shares"`
-	Checked   bool              `json:"checked"`
-	Fallback  bool              `json:"fallback"`
-	Newest    uint64            `json:"newest_version"`
-	Guardians []guardianOutcome `json:"guardians"`
+	Output    string `json:"output"`
+	Bytes     int    `json:"bytes"`
+	Version   uint64 `json:"version"`
+	Threshold int    `json:"threshold"`
+	Shares    int    `json:"shares"`
+	Checked   bool   `json:"checked"`
+	// CheckedBy is manifest, envelope, shares, or empty.
+	CheckedBy string `json:"checked_by"`
+	// ByEnvelope: more shares were wrong than the shares alone can tell apart.
+	ByEnvelope bool   `json:"by_envelope"`
+	Fallback   bool   `json:"fallback"`
+	Newest     uint64 `json:"newest_version"`
+	// NewerPossible: too few guardians answered to rule out a newer version.
+	NewerPossible bool              `json:"newer_possible"`
+	Guardians     []guardianOutcome `json:"guardians"`
 }
 
 type guardianOutcome struct {
@@ -148,6 +105,35 @@ func outcomes(answers []client.PullAnswer) []guardianOutcome {
 	return list
 }
 
+// What vouches for a file that was rebuilt.
+const (
+	byManifest = "manifest"
+	byEnvelope = "envelope"
+	byShares   = "shares"
+)
+
+// checkedBy returns "" for nothing.
+func checkedBy(k *kept, report client.PullReport) string {
+	switch {
+	case !report.Checked:
+		return ""
+	case report.Manifest:
+		return byManifest
+	case k.root != nil:
+		return byEnvelope
+	}
+	return byShares
+}
+
+// voucher says so to people.
+func voucher(by string) string {
+	return map[string]string{
+		byManifest: "; checked by the owner's manifest",
+		byEnvelope: "; checked by the envelope, which opened",
+		byShares:   "; checked by the shares, which agree",
+	}[by]
+}
+
 // unchecked says what could go unnoticed.
 func unchecked(report client.PullReport) string {
 	if report.Used > report.Threshold {
@@ -157,26 +143,32 @@ func unchecked(report client.PullReport) string {
 }
 
 // print reports to people on standard error: standard output may be the file.
-func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, size int) error {
+func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, size int, by string) error {
+	w := cmd.ErrOrStderr()
 	if !report.Checked {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the file could not be checked: %s; %s\n", unchecked(report), waysToCheck(report))
+		fmt.Fprintf(w, "warning: the file could not be checked: %s; %s\n", unchecked(report), waysToCheck(report))
+	}
+	if report.ByEnvelope {
+		fmt.Fprintf(w, "warning: more shares were wrong than the shares alone can tell apart; %d of them opened with the key, so the file is right: store it again, and find out what is wrong with the guardians\n", report.Threshold)
 	}
 	if r.json {
 		return printJSON(cmd.OutOrStdout(), recoverResult{
-			r.output, size, report.Version, report.Threshold, report.Used,
-			report.Checked, report.Fallback, report.Newest, outcomes(report.Guardians),
+			r.output, size, report.Version, report.Threshold, report.Used, report.Checked, by,
+			report.ByEnvelope, report.Fallback, report.Newest, report.NewerPossible, outcomes(report.Guardians),
 		})
 	}
-	w := cmd.ErrOrStderr()
 	if report.Fallback {
 		fmt.Fprintf(w, "warning: version %d, which some guardian holds, could not be rebuilt: this is version %d\n", report.Newest, report.Version)
+	}
+	if report.NewerPossible && !report.Fallback {
+		fmt.Fprintf(w, "warning: of the guardians that did not answer some may hold a newer version, if %d of the others hide it\n", report.Threshold-1)
 	}
 	for _, g := range outcomes(report.Guardians) {
 		if g.State != string(client.StateGood) {
 			fmt.Fprintf(w, "warning: the share of %s is %s%s\n", g.Guardian, g.State, detail(g.Error))
 		}
 	}
-	_, err := fmt.Fprintf(w, "recovered version %d (%d bytes) from %d shares; %d were needed\n", report.Version, size, report.Used, report.Threshold)
+	_, err := fmt.Fprintf(w, "recovered version %d (%d bytes) from %d shares; %d were needed%s\n", report.Version, size, report.Used, report.Threshold, voucher(by))
 	return err
 }
 

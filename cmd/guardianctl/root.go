@@ -50,8 +50,8 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "guardianctl",
 		Short: "Keep files with guardians, and bring them back",
-		Long: `guardianctl splits a file into shares, gives one to each of N guardians, and
-rebuilds the file from any K of them.
+		Long: `guardianctl encrypts a file, splits it into shares, gives one to each of N
+guardians, and rebuilds the file from any K of them.
 
 Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 5 verification failed.`,
@@ -73,10 +73,11 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 		return usageError(advice, "%w", err)
 	})
 	root.AddCommand(
-		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newHistoryCommand(), newListCommand(), newKeygenCommand(),
-		newDemoCommand(), newVersionCommand(),
+		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
+		newSplitCommand(), newCombineCommand(), newDemoCommand(), newVersionCommand(),
 		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(),
 	)
+	completeAll(root)
 	return root
 }
 

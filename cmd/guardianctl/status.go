@@ -53,7 +53,11 @@ type guardianRow struct {
 }
 
 func status(cmd *cobra.Command, f *vaultFlags) error {
-	vault, err := f.vault(nil, "")
+	at, err := f.endpoints("")
+	if err != nil {
+		return err
+	}
+	vault, err := at.vault(nil, "")
 	if err != nil {
 		return err
 	}

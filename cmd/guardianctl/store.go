@@ -5,93 +5,124 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
+	"github.com/vault-guardian/guardian/envelope"
 )
 
 type storeCommand struct {
 	vaultFlags
-	identityFlags
+	wayFlags
+	nameFlags
 }
 
 func newStoreCommand() *cobra.Command {
 	var s storeCommand
 	cmd := &cobra.Command{
 		Use:   "store [FILE|-]",
-		Short: "Split a file over the guardians",
-		Long: `Split a file (or standard input) over the guardians, as a new version of what
-is kept under the identity.
+		Short: "Encrypt a file and split it over the guardians",
+		Long: `Encrypt a file (or standard input), split it and give one share to each guardian,
+as a new version of what is kept there. The guardians see neither the file nor a
+key, and without the key nobody reads, replaces or deletes it.
 
-Better with --key-file: guardians that heed ownership then let nobody read,
-replace or delete it without that key, and the identity is no secret. It follows
-from the key, so one key keeps one file (guardianctl keygen makes them), and any
-number of them with --name.
-
-Without a key whoever knows the identity and may speak to the guardians can do
-all of that, and guardians that require a proof refuse it. Without --identity or
---identity-file a random one is made and written to FILE.identity
-(guardian.identity for standard input).`,
+There are three ways to be the owner, and one is needed: a key file (--key-file,
+made by keygen), 24 words (--mnemonic, made by keygen mnemonic), or a user name
+and passphrase (--user, made by keygen passphrase). Each finds and opens the file
+again with nothing else kept. One key keeps one file, and any number with --name.`,
 		Example: `  guardianctl keygen -o notes.key
   guardianctl store notes.txt --key-file notes.key
   guardianctl store monday.txt --key-file notes.key --name monday
-  guardianctl store notes.txt --guardians ` + exampleGuardians + `
-  guardianctl store notes.txt --identity-file notes.txt.identity
-  tar c notes | guardianctl store - --identity-file notes.identity --json`,
+  guardianctl store notes.txt --mnemonic
+  guardianctl store notes.txt --user joe
+  tar c notes | guardianctl store - --key-file notes.key --json`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, append(args, "-")[0]) },
 	}
 	s.vaultFlags.register(cmd)
-	s.identityFlags.register(cmd, "file with the identity; made with a random one if it does not exist")
+	s.wayFlags.register(cmd)
+	s.nameFlags.register(cmd)
 	return cmd
 }
 
 func (s *storeCommand) run(cmd *cobra.Command, input string) error {
-	key, err := s.owner(cmd)
+	w, at, err := s.check(cmd, input)
 	if err != nil {
 		return err
 	}
-	vault, err := s.vault(key, s.name)
-	if err != nil {
-		return err
-	}
-	identity, newFile, err := s.prepare(cmd, input, key)
-	if err != nil {
-		return err
-	}
-	secret, err := readInput(cmd, input)
-	if err != nil {
-		return err
-	}
+	secret, err := s.readFitting(cmd, at, input)
 	defer clear(secret)
-	if err := vault.CheckSecret(secret); err != nil {
+	if err != nil {
 		return err
 	}
-	if newFile != "" {
-		if identity, err = createIdentity(newFile); err != nil {
-			return err
-		}
-	}
-	s.warn(cmd, vault)
-	report, err := s.push(cmd, vault, identity, secret)
+	root, err := s.root(cmd, w, at)
 	if err != nil {
-		return keptIdentity(err, newFile, input)
+		return err
+	}
+	defer root.Wipe()
+	vault, err := at.vault(root, s.name)
+	if err != nil {
+		return err
+	}
+	if warning := vault.Warning(); warning != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+	}
+	report, err := s.push(cmd, vault, root.Identity(), secret)
+	if err != nil {
+		return err
 	}
 	return s.print(cmd, storeResult{
-		Identity: identity, IdentityFile: s.identityFile(newFile), KeyFile: s.keyFile, Name: s.name, Version: report.Version,
+		Identity: root.Identity(), KeyFile: s.keyFile, User: s.user, Name: s.name, Version: report.Version,
 		Bytes: len(secret), Guardians: len(vault.Guardians()), Threshold: report.Threshold,
 		Acknowledged: report.Got, Needed: report.Need, Split: report.Split, Lacking: problems(report.Lacking),
-	}, newFile != "")
+	}, s.shownWay(w))
 }
 
-func (s *storeCommand) identityFile(newFile string) string {
-	if newFile != "" {
-		return newFile
+// check refuses what can be refused before anything is read.
+func (s *storeCommand) check(cmd *cobra.Command, input string) (way, *endpoints, error) {
+	w, err := s.chosen(cmd)
+	if err != nil {
+		return w, nil, err
 	}
-	return s.file
+	if w == noWay {
+		return w, nil, noOwner(input)
+	}
+	if err := s.checkName(cmd, w); err != nil {
+		return w, nil, err
+	}
+	file := ""
+	if input == "-" {
+		file = "the file"
+	}
+	if err := oneSource(cmd, "name the file to store, or put the words or passphrase in a file that is yours alone (--mnemonic-file, --passphrase-file)", file, s.reads(w)); err != nil {
+		return w, nil, err
+	}
+	at, err := s.endpoints(s.name)
+	return w, at, err
+}
+
+func noOwner(input string) error {
+	return usageError(fmt.Sprintf(`choose how you will get it back, for example
+  a key file:    guardianctl keygen -o notes.key && guardianctl store %[1]s --key-file notes.key
+  24 words:      guardianctl keygen mnemonic && guardianctl store %[1]s --mnemonic
+  a passphrase:  guardianctl keygen passphrase --user NAME && guardianctl store %[1]s --user NAME`, shellWord(input)),
+		"no owner given: nothing is stored unencrypted")
+}
+
+// readFitting reads what is to be stored, and refuses what would not fit or
+// could not be split before anybody is asked for a secret.
+func (s *storeCommand) readFitting(cmd *cobra.Command, at *endpoints, input string) ([]byte, error) {
+	secret, err := readInput(cmd, input)
+	if err != nil {
+		return nil, err
+	}
+	rehearsal, err := at.rehearsal(s.name)
+	if err != nil {
+		return secret, err
+	}
+	return secret, rehearsal.CheckSecret(secret)
 }
 
 func (s *storeCommand) push(cmd *cobra.Command, vault *client.Vault, identity string, secret []byte) (report client.PushReport, err error) {
@@ -102,63 +133,26 @@ func (s *storeCommand) push(cmd *cobra.Command, vault *client.Vault, identity st
 	return report, err
 }
 
-func (s *storeCommand) warn(cmd *cobra.Command, vault *client.Vault) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "warning: the file is split without being encrypted: any %d of the guardians together can read it\n", vault.Threshold())
-	if warning := vault.Warning(); warning != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
-	}
-}
+// maxSecret is the size of the largest file that fits into a share, in bytes:
+// there is a byte for the point, and the envelope.
+const maxSecret = api.MaxShareSize - 1 - envelope.Overhead
 
-// keptIdentity adds how to try again under the identity that was just made.
-func keptIdentity(err error, newFile, input string) error {
-	if newFile == "" {
-		return err
-	}
-	problem := advised(err)
-	if errors.Is(err, api.ErrOwnershipRequired) {
-		problem.advice += fmt.Sprintf("; %s is then of no use", shown(newFile))
-		return problem
-	}
-	problem.advice += fmt.Sprintf(": guardianctl store %s --identity-file %s (the identity is kept there)", shellWord(input), shellWord(newFile))
-	return problem
-}
-
-// readInput refuses an empty file. It reads no more than one byte above the limit, which is enough to
-// refuse what is too large.
+// readInput reads what is to be stored, which must not be empty.
 func readInput(cmd *cobra.Command, input string) ([]byte, error) {
-	if input == "-" && isTerminal(cmd.InOrStdin()) {
-		return nil, usageError("name a file: guardianctl store FILE", "standard input is a terminal")
-	}
-	var source io.Reader = interruptible{cmd.Context(), cmd.InOrStdin()}
-	if input != "-" {
-		file, err := os.Open(input)
-		if err != nil {
-			return nil, failure(err, "name a file that can be read")
-		}
-		defer file.Close()
-		source = file
-	}
-	secret, err := io.ReadAll(io.LimitReader(source, api.MaxShareSize))
-	if err != nil {
-		return nil, failure(fmt.Errorf("reading %s: %w", input, err), "name a file that can be read")
-	}
-	if len(secret) == api.MaxShareSize {
-		return nil, tooLarge(input)
-	}
-	if len(secret) == 0 {
+	secret, err := readBounded(cmd, input, maxSecret)
+	switch {
+	case errors.Is(err, errTooLong):
+		return nil, fmt.Errorf("reading %s: %w: it does not fit into a share, the limit is %d bytes", input, client.ErrSecretSize, maxSecret)
+	case err == nil && len(secret) == 0:
 		return nil, failure(fmt.Errorf("reading %s: it is empty", input), "name a file that holds something: an empty one cannot be stored")
 	}
-	return secret, nil
-}
-
-func tooLarge(input string) error {
-	return fmt.Errorf("reading %s: %w: it does not fit into a share, the limit is %d bytes", input, client.ErrSecretSize, api.MaxShareSize-1)
+	return secret, err
 }
 
 type storeResult struct {
 	Identity     string            `json:"identity"`
-	IdentityFile string            `json:"identity_file,omitempty"`
 	KeyFile      string            `json:"key_file,omitempty"`
+	User         string            `json:"user,omitempty"`
 	Name         string            `json:"name,omitempty"`
 	Version      uint64            `json:"version"`
 	Bytes        int               `json:"bytes"`
@@ -170,32 +164,24 @@ type storeResult struct {
 	Lacking      []guardianProblem `json:"lacking"`
 }
 
-func (s *storeCommand) print(cmd *cobra.Command, r storeResult, created bool) error {
+func (s *storeCommand) print(cmd *cobra.Command, r storeResult, owner string) error {
 	out := cmd.OutOrStdout()
 	if s.json {
 		return printJSON(out, r)
 	}
 	_, err := fmt.Fprintf(out, "stored %d bytes as version %d with %d of %d guardians; any %d of them rebuild it\n",
 		r.Bytes, r.Version, r.Acknowledged, r.Guardians, r.Threshold)
-	for _, lacking := range r.Lacking {
-		fmt.Fprintf(out, "without a share: %s: %s\n", lacking.Guardian, lacking.Error)
+	printLacking(out, r.Lacking)
+	if r.Name != "" {
+		owner += " --name " + quoted(r.Name)
 	}
-	if created {
-		fmt.Fprintf(out, "identity: in %s\nkeep that file, and a copy elsewhere: without it the stored file cannot be found again\n", r.IdentityFile)
-	}
-	_, errNext := fmt.Fprintf(out, "to bring it back: guardianctl recover %s -o FILE\n", r.kept())
+	_, errNext := fmt.Fprintf(out, "to bring it back: guardianctl recover %s -o FILE\n", owner)
 	return errors.Join(err, errNext)
 }
 
-// kept is the flags that name what was stored.
-func (r storeResult) kept() string {
-	switch {
-	case r.Name != "":
-		return "--key-file " + shellWord(r.KeyFile) + " --name " + shellWord(r.Name)
-	case r.KeyFile != "":
-		return "--key-file " + shellWord(r.KeyFile)
-	case r.IdentityFile != "":
-		return "--identity-file " + shellWord(r.IdentityFile)
+// printLacking names the guardians that a push did not reach.
+func printLacking(out io.Writer, list []guardianProblem) {
+	for _, lacking := range list {
+		fmt.Fprintf(out, "without a share: %s: %s\n", lacking.Guardian, lacking.Error)
 	}
-	return "--identity " + r.Identity
 }

@@ -53,6 +53,8 @@ func (r interruptible) Read(data []byte) (int, error) {
 	case <-r.ctx.Done():
 		return 0, interrupted(r.ctx)
 	case got := <-read:
+		defer clear(buffer)
+		defer clear(buffer) // it may be a secret
 		return copy(data, buffer[:got.n]), got.err
 	}
 }

@@ -13,16 +13,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vault-guardian/guardian/client"
 	"github.com/vault-guardian/guardian/guardiantest"
 )
 
-// behindTLS returns https URLs of proxies before three guardians, and a file
-// with the authority for their certificates.
+// behindTLS returns https URLs of proxies before three guardians, which keep a
+// bare text under someIdentity, and a file with the authority for their
+// certificates.
 func behindTLS(t *testing.T) (urls, caFile string) {
 	t.Helper()
 	var list []string
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	for _, plain := range guardiantest.New(t, 3).URLs() {
+	guardians := guardiantest.New(t, 3).URLs()
+	vault, err := client.NewVault(guardians, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vault.Store(t.Context(), someIdentity, []byte("a text")); err != nil {
+		t.Fatal(err)
+	}
+	for _, plain := range guardians {
 		behind, err := url.Parse(plain)
 		if err != nil {
 			t.Fatal(err)
@@ -56,13 +66,13 @@ func TestCAFile(t *testing.T) {
 		code int
 		want string
 	}{
-		"with it":           {[]string{"status", "--ca-file", caFile}, exitOK, ""},
-		"to store with it":  {[]string{"store", "-", "--identity", someIdentity, "--ca-file", caFile}, exitOK, ""},
-		"without it":        {[]string{"status"}, exitQuorum, "next: name the authority that signed the guardians' certificates with --ca-file"},
-		"to store without":  {[]string{"store", "-", "--identity", someIdentity}, exitQuorum, "with --ca-file"},
-		"no certificate":    {[]string{"status", "--ca-file", noCertificate}, exitUsage, "no.pem holds no certificate"},
-		"not there":         {[]string{"status", "--ca-file", caFile + "x"}, exitFailure, "next: make --ca-file a readable file"},
-		"by another's name": {[]string{"store", "-", "--key-file", key, "--ca-file", caFile}, exitQuorum, "name each guardian in --guardians as its operator does"},
+		"with it":            {[]string{"status", "--ca-file", caFile}, exitOK, ""},
+		"to recover with it": {[]string{"recover", "--identity", someIdentity, "--ca-file", caFile}, exitOK, ""},
+		"without it":         {[]string{"status"}, exitQuorum, "next: name the authority that signed the guardians' certificates with --ca-file"},
+		"to store without":   {[]string{"store", "-", "--key-file", key}, exitQuorum, "with --ca-file"},
+		"no certificate":     {[]string{"status", "--ca-file", noCertificate}, exitUsage, "no.pem holds no certificate"},
+		"not there":          {[]string{"status", "--ca-file", caFile + "x"}, exitFailure, "next: make --ca-file a readable file"},
+		"by another's name":  {[]string{"store", "-", "--key-file", key, "--ca-file", caFile}, exitQuorum, "name each guardian in --guardians as its operator does"},
 	} {
 		var out, errOut bytes.Buffer
 		code := run(t.Context(), append(test.args, "--guardians", urls), streams{strings.NewReader("text"), &out, &errOut})

@@ -1,4 +1,4 @@
-package client
+package shamir
 
 import (
 	"fmt"
@@ -12,10 +12,10 @@ func TestSubsets(t *testing.T) {
 		first string
 		count int
 	}{
-		{5, 3, "[0 1 2]", 10}, {14, 4, "[0 1 2 3]", maxSets}, {3, 3, "[0 1 2]", 1}, {2, 3, "", 0}, {7, 2, "[0 1]", 21},
+		{5, 3, "[0 1 2]", 10}, {14, 4, "[0 1 2 3]", 1001}, {3, 3, "[0 1 2]", 1}, {2, 3, "", 0}, {3, 0, "", 0}, {3, -1, "", 0}, {0, 0, "", 0}, {7, 2, "[0 1]", 21},
 	} {
 		seen, first := map[string]bool{}, ""
-		for set := range subsets(test.n, test.k) {
+		for set := range Subsets(test.n, test.k) {
 			text := fmt.Sprint(set)
 			if first == "" {
 				first = text

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/client"
+)
+
+func newVerifyCommand() *cobra.Command {
+	var f keptFlags
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check every guardian's share; nothing is rebuilt",
+		Long: `Ask every guardian for its share and compare it with the manifest that the owner
+signed when it was stored. Nothing is rebuilt or decrypted. Where guardians ask
+for no proof of ownership, --identity is enough.
+
+Exits 0 when no share is wrong and enough are good to rebuild the file, 5 when one
+is wrong or there is no manifest to compare with, 4 when too few are good, and 3
+when nothing is kept.`,
+		Example: `  guardianctl verify --key-file notes.key
+  guardianctl verify --mnemonic --name monday
+  guardianctl verify --user joe --json`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return verify(cmd, &f) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+type verifyResult struct {
+	Version   uint64          `json:"version"`
+	Threshold int             `json:"threshold"`
+	Shares    int             `json:"shares"`
+	Good      int             `json:"good"`
+	Guardians []verifiedShare `json:"guardians"`
+}
+
+// verifiedShare is one guardian's, as the manifest has it.
+type verifiedShare struct {
+	guardianOutcome
+	// Point is the evaluation point, 0 where no share was shown.
+	Point int `json:"x"`
+	Bytes int `json:"bytes"`
+}
+
+func verify(cmd *cobra.Command, f *keptFlags) error {
+	k, err := f.open(cmd)
+	if err != nil {
+		return err
+	}
+	defer k.wipe()
+	var report client.VerifyReport
+	err = f.ask(cmd, "verifying", func(ctx context.Context) error {
+		report, err = k.vault.Verify(ctx, k.identity)
+		return err
+	})
+	if report.Holders == 0 && !errors.Is(err, client.ErrNoManifest) || cmd.Context().Err() != nil {
+		return err
+	}
+	return errors.Join(printVerified(cmd.OutOrStdout(), f.json, resultOf(report)), unverified(report, err))
+}
+
+func resultOf(report client.VerifyReport) verifyResult {
+	result := verifyResult{Version: report.Version, Threshold: report.Threshold, Shares: report.Holders, Good: report.Good}
+	for i, outcome := range outcomes(report.Guardians) {
+		result.Guardians = append(result.Guardians, verifiedShare{outcome, report.Guardians[i].X, report.Guardians[i].Size})
+	}
+	return result
+}
+
+func printVerified(out io.Writer, asJSON bool, r verifyResult) error {
+	if asJSON {
+		return printJSON(out, r)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "GUARDIAN\tSTATE\tVERSION\tSHARE\tDETAIL")
+	for _, g := range r.Guardians {
+		version, point := "-", "-"
+		if g.Version != nil {
+			version, point = strconv.FormatUint(*g.Version, 10), "x="+strconv.Itoa(g.Point)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", g.Guardian, g.State, version, point, orDash(g.Error))
+	}
+	err := table.Flush()
+	if r.Shares > 0 {
+		_, err = fmt.Fprintf(out, "version %d: %d of %d shares are good, %d rebuild it\n", r.Version, r.Good, r.Shares, r.Threshold)
+	}
+	return err
+}
+
+// unverified says in a line what the table shows.
+func unverified(report client.VerifyReport, err error) error {
+	if _, explained := errors.AsType[*advisedError](err); explained {
+		return err
+	}
+	wrong := 0
+	for _, g := range report.Guardians {
+		if g.State == client.StateWrong {
+			wrong++
+		}
+	}
+	_, tooFew := errors.AsType[*client.QuorumError](err)
+	switch {
+	case errors.Is(err, client.ErrNoManifest):
+		return &advisedError{exitVerification, err, "guardianctl recover still checks what it rebuilds; store the file again with a key file, words or a passphrase, and there will be a manifest"}
+	case tooFew && report.Holders > 0:
+		return &advisedError{
+			exitQuorum, fmt.Errorf("too few shares are good to rebuild it: needed %d, got %d", report.Threshold, report.Good),
+			"bring the guardians named above back; an older version may still be there: guardianctl recover",
+		}
+	case !tooFew && errors.Is(err, client.ErrAuthentication):
+		return &advisedError{
+			exitVerification, fmt.Errorf("%d of the guardians show a wrong share", wrong),
+			"store the file again, which replaces the shares, and find out what is wrong with the guardians named above",
+		}
+	}
+	return err
+}
