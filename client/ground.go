@@ -75,8 +75,8 @@ func (g *ground) keep(c candidate, vault int) {
 
 // spare returns how many of the keepers left may be sent a share. All, once K
 // guardians have acknowledged the new version. One, when that one makes it K:
-// either it takes its share or it goes on keeping. Else as many as leave K that
-// have the old version.
+// either it takes its share or it goes on keeping. Else those that did not show
+// the old version, which come first, and as many more as leave K that have it.
 func (g *ground) spare(t *tally, left []int, k int) int {
 	switch acked := len(t.acked); {
 	case acked >= k:
@@ -84,7 +84,28 @@ func (g *ground) spare(t *tally, left []int, k int) int {
 	case acked == k-1:
 		return 1
 	}
-	return g.held(t, left) - g.need
+	unproved := 0
+	for _, i := range left {
+		if !g.holders[i] {
+			unproved++
+		}
+	}
+	return unproved + max(0, g.held(t, left)-g.need)
+}
+
+// inOrder returns the keepers, those first that did not show the old version.
+func (g *ground) inOrder() []int {
+	order := slices.Sorted(maps.Keys(g.keepers))
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case g.holders[a] == g.holders[b]:
+			return 0
+		case g.holders[b]:
+			return -1
+		}
+		return 1
+	})
+	return order
 }
 
 // passable reports whether a push that everybody accepts reaches K guardians
@@ -96,7 +117,7 @@ func (g *ground) passable(k, n int) bool {
 			all.acked[i] = true
 		}
 	}
-	left := slices.Sorted(maps.Keys(g.keepers))
+	left := g.inOrder()
 	for len(left) > 0 && len(all.acked) < k {
 		some := min(len(left), g.spare(all, left, k))
 		if some <= 0 {

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -120,7 +119,7 @@ func (v *Vault) pushBeforeKeepers(ctx context.Context, made *batch, others []int
 	early, cancel := firstHalf(ctx)
 	defer cancel()
 	v.pushTo(early, made, others, k, t)
-	left := slices.Sorted(maps.Keys(over.keepers))
+	left := over.inOrder()
 	for len(left) > 0 {
 		some := min(len(left), over.spare(t, left, k))
 		if some <= 0 {
