@@ -74,6 +74,16 @@ test-image: image $(LINT) $(VERSITYGW) $(GOSH) $(COMPOSE) ## run the image, and 
 	$(LINT) run --build-tags image ./docker/...
 	go test -tags image -count=1 -timeout 15m -v ./docker
 
+# rqlited cannot be installed from Go's module proxy. Whoever has one names it.
+.PHONY: test-rqlite
+test-rqlite: $(LINT) ## RQLITED=path: rqlite itself, one node and three whose leader is stopped, against its stand-in
+	@program=$$(command -v -- "$${RQLITED-}") && "$$program" -version 2>&1 | grep '^rqlited ' || \
+		{ echo "RQLITED is not a program of rqlite's server: make test-rqlite RQLITED=/path/to/rqlited" >&2; exit 1; }
+	go vet -tags rqlite ./cluster/... ./cmd/guardian
+	$(LINT) run --build-tags rqlite ./cluster/... ./cmd/guardian
+	GUARDIAN_TEST_RQLITED=$$(realpath -- "$$(command -v -- "$$RQLITED")") CGO_ENABLED=1 \
+		go test -tags rqlite -race -count=1 -timeout 20m -v -run '^TestReal' ./cluster/... ./cmd/guardian
+
 .PHONY: bench
 bench: ## benchmarks with their baselines, then bench-shamir; BENCH=regexp: only the benchmarks that match
 	go test -run '^$$' -bench '$(BENCH)' $$(grep -rl --include='*_test.go' --exclude-dir='.?*' --exclude-dir=bench '^func Benchmark' . | xargs -n1 dirname | sort -u)
