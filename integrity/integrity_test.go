@@ -116,7 +116,7 @@ func TestFileSource(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Fatalf("%d files are left", len(entries))
 	}
-	left := filepath.Join(dir, ".integrity-key-1")
+	left := filepath.Join(dir, ".integrity.key.1")
 	if err := os.WriteFile(left, []byte("a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ type Keyring struct {
 }
 
 // keyringJSON is the stored form. Unknown fields are left alone: the same
-// secret may hold other things of the node.
+// secret may hold other things of the node, such as its node key.
 type keyringJSON struct {
 	Primary string            `json:"primary"`
 	Keys    map[string]string `json:"keys"`
@@ -104,18 +104,27 @@ func (k *Keyring) marshal() ([]byte, error) {
 }
 
 func decodeKey(encoded string) ([]byte, error) {
+	key, why := decode(encoded)
+	if why != "" {
+		return nil, refused(why)
+	}
+	return key, nil
+}
+
+// decode reads the text form of any key of 32 bytes, or says why it is none.
+func decode(encoded string) (key []byte, why string) {
 	encoded = strings.TrimSpace(encoded)
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if len(encoded) == hex.EncodedLen(KeySize) {
 		key, err = hex.DecodeString(encoded)
 	}
 	if err != nil || len(key) != KeySize {
-		return nil, refused("a key is 32 bytes in hex or base64")
+		return nil, "a key is 32 bytes in hex or base64"
 	}
 	if bytes.Equal(key, make([]byte, KeySize)) {
-		return nil, refused("a key of zeros protects nothing")
+		return nil, "a key of zeros protects nothing"
 	}
-	return key, nil
+	return key, ""
 }
 
 func validKeyID(id string) bool {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // KeySource is where a node's keyring comes from. It is asked at start, on
@@ -19,7 +20,7 @@ type KeySource interface {
 	Keyring(ctx context.Context) (*Keyring, error)
 }
 
-// maxKeyringSize bounds a key file, in bytes.
+// maxKeyringSize bounds a file with keys, in bytes.
 const maxKeyringSize = 64 << 10
 
 // FileSource reads the keyring from a file.
@@ -44,7 +45,7 @@ func (s FileSource) Keyring(ctx context.Context) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading key file: %w", ErrSourceUnavailable, err)
 	}
-	removeLeftovers(filepath.Dir(s.Path))
+	removeLeftovers(s.Path)
 	ring, err := ParseKeyring(text)
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", s.Path, err)
@@ -62,7 +63,11 @@ func (s FileSource) absent() (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeOnce(s.Path, ring); err != nil {
+	text, err := ring.marshal()
+	if err != nil {
+		return nil, err
+	}
+	if err := writeOnce(s.Path, text); err != nil {
 		return nil, fmt.Errorf("%w: creating key file: %w", ErrSourceUnavailable, err)
 	}
 	// Another process may have been first: what the file says counts.
@@ -73,13 +78,9 @@ func (s FileSource) absent() (*Keyring, error) {
 // temporary file, fsync it, link(2) it to its name (which fails if the name is
 // taken), fsync the directory. Losing to another process is no error: it has
 // linked its own, and may have removed ours.
-func writeOnce(path string, ring *Keyring) error {
-	text, err := ring.marshal()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, tempKeys) // 0600 by contract of CreateTemp
+func writeOnce(path string, text []byte) error {
+	dir, prefix := tempNames(path)
+	temp, err := os.CreateTemp(dir, prefix+"*") // 0600 by contract of CreateTemp
 	if err != nil {
 		return err
 	}
@@ -94,17 +95,22 @@ func writeOnce(path string, ring *Keyring) error {
 	return syncDir(dir)
 }
 
-// tempKeys is the pattern of files that are to become a key file.
-const tempKeys = ".integrity-key-*"
+// tempNames is where files that are to become the one at path are, and what
+// their names have before the digits of CreateTemp. No two paths share any: such
+// a file may go only once path is there.
+func tempNames(path string) (dir, prefix string) {
+	return filepath.Dir(path), "." + filepath.Base(path) + "."
+}
 
 // removeLeftovers is best effort: a directory may be read-only.
-func removeLeftovers(dir string) {
+func removeLeftovers(path string) {
+	dir, prefix := tempNames(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, entry := range entries {
-		if left, _ := filepath.Match(tempKeys, entry.Name()); left {
+		if random, ok := strings.CutPrefix(entry.Name(), prefix); ok && strings.Trim(random, "0123456789") == "" {
 			_ = os.Remove(filepath.Join(dir, entry.Name()))
 		}
 	}

@@ -12,6 +12,8 @@ import (
 const (
 	KindShare  = "share"
 	KindCanary = "canary"
+	// KindMembership is what a node keeps about the others of its cluster.
+	KindMembership = "membership"
 )
 
 // labelStatement is the domain of statements among all that a key seals.
