@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -42,6 +43,8 @@ func Parse(text string) (Location, error) {
 		return Location{}, errors.New("empty: give a directory or s3://bucket/prefix")
 	case scheme == nil && strings.ContainsRune(text, 0):
 		return Location{}, errors.New("not a path")
+	case strings.ContainsRune("\"'`", rune(text[0])): // or each guardian has an empty directory of that name
+		return Location{}, errors.New("starts with a quote: give it without quotes, or write ./ before a directory of such a name")
 	case scheme == nil:
 		return Location{dir: text}, nil
 	case scheme[2] == "": // s3:/bucket would be kept in a directory of that name
@@ -89,14 +92,46 @@ func (l Location) String() string {
 	return "s3://" + l.bucket + "/" + l.prefix
 }
 
-// KeyFile is the key file that lies beside the data; "" where there can be
-// none.
-func (l Location) KeyFile() string {
+// KeyFile is the file of the integrity key that lies beside the data; "" where
+// there can be none.
+func (l Location) KeyFile() string { return l.beside("integrity.key") }
+
+// NodeKeyFile is likewise that of the node key.
+func (l Location) NodeKeyFile() string { return l.beside("node.key") }
+
+func (l Location) beside(name string) string {
 	if l.Kind() == KindS3 {
 		return ""
 	}
-	return filepath.Join(l.dir, "integrity.key")
+	return filepath.Join(l.dir, name)
 }
+
+// Overlaps reports whether what all guardians share at l, see OpenShared, lies
+// among what those with the given storage keep of their own, or the other way
+// round: one directory or prefix is or holds the other.
+func (l Location) Overlaps(storage Location) bool {
+	if l.Kind() != storage.Kind() || l.bucket != storage.bucket {
+		return false
+	}
+	shared, own := l.dir, storage.dir
+	if l.Kind() == KindS3 {
+		shared, own = "/"+l.prefix, "/"+path.Join(storage.prefix, nodesPrefix)
+	}
+	return holds(shared, own) || holds(own, shared)
+}
+
+func holds(outer, inner string) bool {
+	outer, errOuter := filepath.Abs(outer)
+	inner, errInner := filepath.Abs(inner)
+	if errOuter != nil || errInner != nil {
+		return false
+	}
+	way, err := filepath.Rel(outer, inner)
+	return err == nil && filepath.IsLocal(way)
+}
+
+// nodesPrefix holds a prefix for each guardian in a bucket.
+const nodesPrefix = "nodes"
 
 // Exists reports false for a directory that no guardian has opened yet. A
 // bucket is not looked at.
@@ -116,16 +151,22 @@ type Options struct {
 // Open opens the storage of one guardian. Errors are those of fs.Open and
 // s3.Open.
 func (l Location) Open(ctx context.Context, o Options) (backend.Backend, error) {
+	return l.open(ctx, path.Join(l.prefix, nodesPrefix, o.NodeID), o)
+}
+
+// OpenShared opens what all guardians that are given the location have in
+// common, whatever NodeID is. Errors are those of Open.
+func (l Location) OpenShared(ctx context.Context, o Options) (backend.Backend, error) {
+	return l.open(ctx, l.prefix, o)
+}
+
+func (l Location) open(ctx context.Context, prefix string, o Options) (backend.Backend, error) {
 	if l.Kind() == KindDirectory {
 		store, err := fs.Open(l.dir)
 		if err != nil {
 			return nil, err
 		}
 		return store, nil
-	}
-	prefix := "nodes/" + o.NodeID
-	if l.prefix != "" {
-		prefix = l.prefix + "/" + prefix
 	}
 	store, err := s3.Open(ctx, s3.Config{
 		Bucket: l.bucket, Prefix: prefix, SkipProbe: o.SkipProbe, OnRequest: o.OnRequest,

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vault-guardian/guardian/backend"
 )
 
 func TestParse(t *testing.T) {
@@ -31,6 +33,8 @@ func TestParse(t *testing.T) {
 		"s3:///prefix":                  "a bucket is 3 to 63",
 		"s3://Bucket/p":                 "a bucket is 3 to 63",
 		"s3://b/p":                      "a bucket is 3 to 63",
+		`"s3://bucket/p"`:               "without quotes",
+		`'./data'`:                      "without quotes",
 		"s3://bucket/":                  "write s3://bucket",
 		"s3://bucket/prefix/":           "write s3://bucket/prefix",
 		"s3://bucket/prefix//":          "write s3://bucket/prefix",
@@ -45,6 +49,82 @@ func TestParse(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q is %v, %v", text, l, err)
 		}
+	}
+}
+
+func TestNodeKeyFile(t *testing.T) {
+	for text, want := range map[string]string{"./data": "data/node.key", "s3://bucket/p": ""} {
+		if l, err := Parse(text); err != nil || l.NodeKeyFile() != want {
+			t.Errorf("%s has the node key file %q, %v", text, l.NodeKeyFile(), err)
+		}
+	}
+}
+
+func TestOverlaps(t *testing.T) {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"data", "./data/", true},
+		{"data", "data/registry", true},
+		{"data", here + "/data/a/b", true},
+		{"data", "a/../data", true},
+		{"data", "data2", false},
+		{"data", "..data", false},
+		{"data/g1", "data/registry", false},
+		{"s3://bucket/p", "p", false},
+	} {
+		a, errA := Parse(test.a)
+		b, errB := Parse(test.b)
+		if errA != nil || errB != nil || a.Overlaps(b) != test.want || b.Overlaps(a) != test.want {
+			t.Errorf("%s and %s: %v, %v", test.a, test.b, a.Overlaps(b), b.Overlaps(a))
+		}
+	}
+	for _, test := range []struct {
+		shared, storage string
+		want            bool
+	}{
+		{"s3://bucket", "s3://bucket", true},
+		{"s3://bucket/p", "s3://bucket/p", true},
+		{"s3://bucket", "s3://bucket/p", true},
+		{"s3://bucket/nodes/g1/registry", "s3://bucket", true},
+		{"s3://bucket/p/nodes", "s3://bucket/p", true},
+		{"s3://bucket/registry", "s3://bucket", false},
+		{"s3://bucket/p/registry", "s3://bucket/p", false},
+		{"s3://bucket/p-registry", "s3://bucket/p", false},
+		{"s3://bucket/registry", "s3://bucket/p", false},
+		{"s3://bucket", "s3://other/p", false},
+	} {
+		shared, errShared := Parse(test.shared)
+		storage, errStorage := Parse(test.storage)
+		if errShared != nil || errStorage != nil || shared.Overlaps(storage) != test.want {
+			t.Errorf("%s among %s: %v", test.shared, test.storage, !test.want)
+		}
+	}
+}
+
+// What two guardians open is the same, and not the storage of either.
+func TestOpenShared(t *testing.T) {
+	l, err := Parse(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, errOne := l.OpenShared(t.Context(), Options{NodeID: "g1"})
+	other, errOther := l.OpenShared(t.Context(), Options{NodeID: "g2"})
+	if errOne != nil || errOther != nil {
+		t.Fatal(errOne, errOther)
+	}
+	defer one.Close()
+	defer other.Close()
+	if _, err := one.Put(t.Context(), "indices/001", []byte("g1"), backend.Revision{}); err != nil {
+		t.Fatal(err)
+	}
+	if data, _, err := other.Get(t.Context(), "indices/001"); err != nil || string(data) != "g1" {
+		t.Errorf("the other reads %q, %v", data, err)
 	}
 }
 
