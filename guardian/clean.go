@@ -26,12 +26,13 @@ type SweepReport struct {
 const maxFailures = 16
 
 // Sweep walks all slots, drops the generations that no commit names and that
-// none can name any more, and corrects the share count. A slot that cannot be
-// read is left out; a storage that cannot ends it. Starting again is always
-// safe.
+// none can name any more, and corrects the share count and HighestThreshold. A
+// slot that cannot be read is left out; a storage that cannot ends it. Starting
+// again is always safe.
 func (n *Node) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
 	changes := n.census.changes.Load()
+	n.highest.begin()
 	inARow := 0
 	for slot, err := range slotsOf(ctx, n.store) {
 		if err != nil {
@@ -49,6 +50,9 @@ func (n *Node) Sweep(ctx context.Context) (SweepReport, error) {
 		n.log.Warn("sweeping an identity failed", "identity", slot.Short(), "error", err)
 	}
 	n.census.count.Store(report.Live)
+	if report.Failed == 0 {
+		n.highest.end()
+	}
 	n.census.exact.Store(n.census.changes.Load() == changes && report.Failed == 0)
 	return report, n.reloadMarks(ctx)
 }
@@ -72,6 +76,9 @@ func (n *Node) sweepSlot(ctx context.Context, slot Slot, report *SweepReport) er
 	case from.commit != nil && from.commit.live == nil:
 		report.Deleted++
 	case from.commit != nil:
+		if err := n.noteThreshold(ctx, slot, *from.commit.live); err != nil {
+			return err
+		}
 		report.Live++
 	}
 	for _, g := range inOrder(found) {

@@ -10,6 +10,7 @@ import (
 // Keys of a node that belong to no slot.
 const (
 	keyCanary        = "integrity-canary"
+	keyMembership    = "cluster/membership"
 	prefixShares     = "shares/"
 	prefixVaults     = "vaults/"
 	prefixQuarantine = "quarantine/"

@@ -76,6 +76,7 @@ type Node struct {
 	guesses *lru.Cache[Slot, *commit]
 	census  census
 	marked  marked
+	highest highest
 }
 
 // MaxRetain bounds Config.Retain, so that a `version` object stays small.

@@ -39,6 +39,9 @@ func (n *Node) read(ctx context.Context, slot Slot, version *uint64, by Caller) 
 			got = n.loadAs(ctx, slot, wanted)
 		}
 		if got.err == nil {
+			if wanted == *from.commit.live {
+				n.highest.note(got.share.Threshold)
+			}
 			return got.share, got.statement, nil
 		}
 		// The generation may have gone while it was read: only if `version`

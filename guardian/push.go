@@ -46,7 +46,7 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 		}
 		lost = n.swap(ctx, slot, from.rev, next)
 		if lost == nil {
-			n.committed(slot, from.commit, next)
+			n.committed(slot, from.commit, next, share)
 			return nil
 		}
 		doubt = doubt || !errors.Is(lost, backend.ErrConflict)
@@ -59,7 +59,7 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 		}
 		switch n.rules.resolve(from.commit, from.rev == base, ours) {
 		case outcomeCommitted:
-			n.committed(slot, before(from.commit), from.commit)
+			n.committed(slot, before(from.commit), from.commit, share)
 			return nil
 		case outcomeUnknown:
 			return unavailable("committing", errors.New("the answer was lost and others have committed since"))
@@ -151,8 +151,9 @@ func (n *Node) swap(ctx context.Context, slot Slot, from backend.Revision, next 
 
 // committed does what can wait until a push is safe: it tells the census, and
 // has dropped what the new commit does not name.
-func (n *Node) committed(slot Slot, before, now *commit) {
+func (n *Node) committed(slot Slot, before, now *commit, share Share) {
 	n.guesses.Add(slot, now)
+	n.highest.note(share.Threshold)
 	if before == nil || before.live == nil {
 		n.census.add(1)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
+	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
 	"github.com/vault-guardian/guardian/integrity"
@@ -56,11 +57,11 @@ func NewWithToken(t testing.TB, n int, token string) *Cluster {
 
 func start(t testing.TB, n int, tokens *auth.Tokens) *Cluster {
 	t.Helper()
-	cluster := &Cluster{t: t}
+	started := &Cluster{t: t}
 	for i := range n {
-		cluster.nodes = append(cluster.nodes, startNode(t, i, tokens))
+		started.nodes = append(started.nodes, startNode(t, i, tokens))
 	}
-	return cluster
+	return started
 }
 
 func startNode(t testing.TB, i int, tokens *auth.Tokens) *node {
@@ -93,11 +94,22 @@ func startNode(t testing.TB, i int, tokens *auth.Tokens) *node {
 		Node: opened, Tokens: auth.NewTokenSet(tokens), Unauthenticated: tokens == nil,
 		Verifier: verifierOf(t, started.server.URL), Sessions: auth.NewSessions(sealer, time.Now), Limits: limit.New(limit.Config{}),
 		Health: health, Storage: "memory",
-		ClientPort: started.server.Listener.Addr().(*net.TCPAddr).Port, AdvertiseURL: started.server.URL,
+		Cluster:     alone(t, opened.NodeID(), started.server.URL, log),
+		ClientPort:  started.server.Listener.Addr().(*net.TCPAddr).Port,
 		MaxRequests: 100, Logger: log,
 	})
 	started.front.Store(&started.handler)
 	return started
+}
+
+// alone is what a guardian without a registry knows of others.
+func alone(t testing.TB, nodeID, url string, log *slog.Logger) *cluster.Cluster {
+	t.Helper()
+	known, err := cluster.New(cluster.Config{Self: cluster.Member{NodeID: nodeID, ClientURL: url}, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
 }
 
 func verifierOf(t testing.TB, url string) *auth.Verifier {
