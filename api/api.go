@@ -23,6 +23,7 @@ const (
 	RouteV1Health  = "/v1/vault/health"
 	RouteStatus    = "/v1/vault/status"
 	RouteGuardians = "/v1/vault/guardians"
+	RouteRoster    = "/v1/vault/roster"
 	RoutePush      = "/v1/vault/push"
 	RoutePull      = "/v1/vault/pull"
 	RouteHistory   = "/v1/vault/history"
@@ -240,7 +241,7 @@ type HealthResponse struct {
 	Status    string `json:"status"` // ok, degraded, unhealthy
 	Version   string `json:"version"`
 	Shares    int64  `json:"shares"`
-	Peers     int    `json:"peers"`
+	Peers     int    `json:"peers"` // other members of the cluster
 	StorageOK bool   `json:"storage_ok"`
 	// DataDirOK is StorageOK under the name that older monitors read.
 	DataDirOK bool `json:"data_dir_ok"`
@@ -257,9 +258,18 @@ type StatusResponse struct {
 	DataDir    string `json:"data_dir"` // storage location, no credentials
 	ClientPort int    `json:"client_port"`
 	// PeerPort is 0 while this guardian has no peer plane.
-	PeerPort     int    `json:"peer_port"`
-	NodeID       string `json:"node_id"`
-	Storage      string `json:"storage"` // fs
+	PeerPort int    `json:"peer_port"`
+	NodeID   string `json:"node_id"`
+	// NodeKey is the public node key in hex; "" without a peer plane.
+	NodeKey string `json:"node_key"`
+	Storage string `json:"storage"` // fs, s3
+	// Index is the share index for life, 1 to 255; 0 while it has none.
+	Index int `json:"index"`
+	// RosterSerial is that of the roster in force, 0 without one.
+	RosterSerial uint64 `json:"roster_serial"`
+	// Peers is how many other members are known, Alive how many members are
+	// alive, this guardian included.
+	Peers        int    `json:"peers"`
 	Alive        int    `json:"alive"`
 	Threshold    int    `json:"threshold"`
 	WriteQuorum  int    `json:"write_quorum"`
@@ -275,24 +285,39 @@ type StatusResponse struct {
 
 // GuardianInfo describes one guardian of a GuardiansResponse.
 type GuardianInfo struct {
-	NodeID  string `json:"node_id"`
+	NodeID string `json:"node_id"`
+	// Address, Port and URL are "", 0 and "" of a member that has not
+	// registered.
 	Address string `json:"address"`
 	Port    int    `json:"port"`
 	URL     string `json:"url"`
 	State   string `json:"state"` // alive, suspect, dead
-	// Index is the share index for life, 1 to 255; 0 without a registry.
-	Index            int     `json:"index"`
-	LastSeenSeconds  float64 `json:"last_seen_s"`
-	ShareCount       int64   `json:"share_count"`
-	ShareCountApprox bool    `json:"share_count_approximate"`
+	// Index is the share index for life, 1 to 255; 0 while it has none.
+	Index int `json:"index"`
+	// LastSeenSeconds is the time since the last heartbeat; before the first,
+	// since this guardian came to know of it. 0 of the one that answers.
+	LastSeenSeconds float64 `json:"last_seen_s"`
+	// ShareCount of another guardian is what its last heartbeat said.
+	ShareCount       int64  `json:"share_count"`
+	ShareCountApprox bool   `json:"share_count_approximate"`
+	FailureDomain    string `json:"failure_domain"`
+	// NodeKey is the public node key in hex; "" without a peer plane.
+	NodeKey string `json:"node_key"`
 }
 
-// GuardiansResponse is the answer of RouteGuardians.
+// GuardiansResponse is the answer of RouteGuardians, in order of index.
 type GuardiansResponse struct {
-	Guardians   []GuardianInfo `json:"guardians"`
-	Threshold   int            `json:"threshold"`
-	WriteQuorum int            `json:"write_quorum"`
-	Total       int            `json:"total"`
+	Guardians []GuardianInfo `json:"guardians"`
+	// Threshold and WriteQuorum are for as many guardians as are alive.
+	Threshold   int `json:"threshold"`
+	WriteQuorum int `json:"write_quorum"`
+	Total       int `json:"total"`
+}
+
+// RosterResponse is the answer of RouteRoster: the roster in force, as the
+// admission key signed it, in base64.
+type RosterResponse struct {
+	Roster string `json:"roster"`
 }
 
 // ErrorResponse is the body of every answer that is not a success.

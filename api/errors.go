@@ -116,6 +116,7 @@ var (
 	ErrSessionRequired = &FieldError{ErrTokenRequired, "session token required"}
 	ErrSessionInvalid  = &FieldError{ErrTokenInvalid, "invalid session token"}
 	ErrSecretNotFound  = &FieldError{ErrNotFound, "secret not found"}
+	ErrNoRoster        = &FieldError{ErrNotFound, "no roster is in force here"}
 )
 
 // RateLimitedError refuses a call that comes too soon. It is ErrRateLimited to

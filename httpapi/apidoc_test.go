@@ -67,7 +67,7 @@ func TestAPIDocumentNamesEveryCode(t *testing.T) {
 		}
 	}
 	for _, route := range []string{
-		api.RouteHealthz, api.RouteReadyz, api.RouteV1Health, api.RouteStatus, api.RouteGuardians, api.RouteOpenAPI,
+		api.RouteHealthz, api.RouteReadyz, api.RouteV1Health, api.RouteStatus, api.RouteGuardians, api.RouteRoster, api.RouteOpenAPI,
 		api.RoutePush, api.RoutePull, api.RouteHistory, api.RouteDelete, api.RouteV2Challenge, api.RouteV2Session,
 		api.RouteSecrets, api.RouteSecret, api.RouteVersions,
 	} {

@@ -19,6 +19,7 @@ import (
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
+	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
 	"github.com/vault-guardian/guardian/integrity"
@@ -144,7 +145,9 @@ func newPlaneOver(t testing.TB, from setup, options ...option) *plane {
 		Tokens: auth.NewTokenSet(nil), Unauthenticated: true,
 		Verifier: newVerifier(t, from.now), Sessions: auth.NewSessions(sealer, from.now), Limits: limit.New(limit.Config{}),
 		Storage:    "fs",
-		ClientPort: 7500, AdvertiseURL: "http://" + audience,
+		ClientPort: 7500, Cluster: newCluster(t, cluster.Config{
+			Self: cluster.Member{NodeID: from.nodeID, ClientURL: "http://" + audience}, Logger: log,
+		}),
 		MaxRequests: 100, Logger: log,
 	}
 	for _, o := range options {
@@ -166,6 +169,15 @@ func newSealer(t testing.TB, nodeID, keyring string, log *slog.Logger) *integrit
 		t.Fatal(err)
 	}
 	return sealer
+}
+
+func newCluster(t testing.TB, cfg cluster.Config) *cluster.Cluster {
+	t.Helper()
+	known, err := cluster.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
 }
 
 // audience is what the planes of the tests are dialled by.

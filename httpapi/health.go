@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -9,12 +12,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/docs"
-	"github.com/vault-guardian/guardian/quorum"
 )
-
-// aloneAlive is how many guardians are known alive without a registry: this.
-const aloneAlive = 1
 
 // probe is the answer of the endpoints that balancers ask.
 type probe struct {
@@ -35,38 +35,56 @@ func (s *server) ready(c echo.Context) error {
 	return c.JSON(http.StatusOK, probe{Status: "ok"})
 }
 
-func (s *server) healthWord() string {
-	if s.cfg.Health.StorageOK() {
-		return "ok"
+// healthWord is what this guardian thinks of itself and of the cluster that it
+// knows.
+func (s *server) healthWord(v cluster.View) string {
+	needed := cmp.Or(s.cfg.Node.HighestThreshold(), v.Threshold)
+	switch {
+	case !s.cfg.Health.StorageOK():
+		return "unhealthy"
+	case v.Registry && v.Reached && v.Alive < needed:
+		return "degraded"
 	}
-	return "unhealthy"
+	return "ok"
 }
 
 func (s *server) health(c echo.Context) error {
+	v := s.cfg.Cluster.View()
 	shares, approximate := s.cfg.Node.ShareCount()
 	ok := s.cfg.Health.StorageOK()
 	return c.JSON(http.StatusOK, api.HealthResponse{
-		Status:    s.healthWord(),
+		Status:    s.healthWord(v),
 		Version:   api.Version,
 		Shares:    shares,
+		Peers:     peersOf(v),
 		StorageOK: ok, DataDirOK: ok,
 		SharesApproximate: approximate,
 	})
 }
 
+// peersOf counts the other members.
+func peersOf(v cluster.View) int { return len(v.Members) - 1 }
+
 func (s *server) status(c echo.Context) error {
+	v := s.cfg.Cluster.View()
 	node := s.cfg.Node
+	key, _ := s.cfg.Cluster.KeyOf(node.NodeID())
 	shares, approximate := node.ShareCount()
 	return c.JSON(http.StatusOK, api.StatusResponse{
-		Status:       s.healthWord(),
+		Status:       s.healthWord(v),
 		Version:      api.Version,
 		DataDir:      node.Location(),
 		ClientPort:   s.cfg.ClientPort,
+		PeerPort:     s.cfg.PeerPort,
 		NodeID:       node.NodeID(),
+		NodeKey:      hex.EncodeToString(key),
 		Storage:      s.cfg.Storage,
-		Alive:        aloneAlive,
-		Threshold:    quorum.Threshold(aloneAlive),
-		WriteQuorum:  quorum.WriteQuorum(aloneAlive),
+		Index:        v.Index,
+		RosterSerial: v.RosterSerial,
+		Peers:        peersOf(v),
+		Alive:        v.Alive,
+		Threshold:    v.Threshold,
+		WriteQuorum:  v.WriteQuorum,
 		PrimaryKeyID: node.PrimaryKeyID(),
 		Quarantined:  node.Quarantined(),
 		Shares:       shares, SharesApproximate: approximate,
@@ -75,28 +93,49 @@ func (s *server) status(c echo.Context) error {
 }
 
 func (s *server) guardians(c echo.Context) error {
-	shares, approximate := s.cfg.Node.ShareCount()
-	address, port := hostPort(s.cfg.AdvertiseURL)
+	v := s.cfg.Cluster.View()
+	all := make([]api.GuardianInfo, len(v.Members))
+	for i, m := range v.Members {
+		all[i] = infoOf(m)
+		if m.Self {
+			all[i].ShareCount, all[i].ShareCountApprox = s.cfg.Node.ShareCount()
+		}
+	}
 	return c.JSON(http.StatusOK, api.GuardiansResponse{
-		Guardians: []api.GuardianInfo{{
-			NodeID:     s.cfg.Node.NodeID(),
-			Address:    address,
-			Port:       port,
-			URL:        s.cfg.AdvertiseURL,
-			State:      "alive",
-			ShareCount: shares, ShareCountApprox: approximate,
-		}},
-		Threshold:   quorum.Threshold(aloneAlive),
-		WriteQuorum: quorum.WriteQuorum(aloneAlive),
-		Total:       aloneAlive,
+		Guardians: all, Threshold: v.Threshold, WriteQuorum: v.WriteQuorum, Total: len(all),
 	})
 }
 
-// hostPort splits a URL that was validated before; a port that it leaves out
-// is that of its scheme.
+func infoOf(m cluster.MemberView) api.GuardianInfo {
+	address, port := hostPort(m.ClientURL)
+	return api.GuardianInfo{
+		NodeID:          m.NodeID,
+		Address:         address,
+		Port:            port,
+		URL:             m.ClientURL,
+		State:           string(m.State),
+		Index:           m.Index,
+		LastSeenSeconds: m.Silent.Seconds(),
+		ShareCount:      m.Shares, ShareCountApprox: true,
+		FailureDomain: m.FailureDomain,
+		NodeKey:       hex.EncodeToString(m.PublicKey),
+	}
+}
+
+// roster shows clients what they can check against the admission key.
+func (s *server) roster(c echo.Context) error {
+	signed := s.cfg.Cluster.SignedRoster()
+	if signed == nil {
+		return api.ErrNoRoster
+	}
+	return c.JSON(http.StatusOK, api.RosterResponse{Roster: base64.StdEncoding.EncodeToString(signed)})
+}
+
+// hostPort splits a URL that was validated before, or is empty; a port that it
+// leaves out is that of its scheme.
 func hostPort(rawURL string) (host string, port int) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
+	if err != nil || rawURL == "" {
 		return "", 0
 	}
 	if port, err = strconv.Atoi(u.Port()); err == nil {

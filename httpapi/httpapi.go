@@ -15,6 +15,7 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/limit"
 )
@@ -43,9 +44,12 @@ type Config struct {
 	Health         *Monitor
 	// Storage names the kind of storage in RouteStatus.
 	Storage string
-	// ClientPort is the port listened on, and AdvertiseURL what clients use.
-	ClientPort   int
-	AdvertiseURL string
+	// Cluster is what is known of the other guardians; without a registry this
+	// one is alone in it.
+	Cluster *cluster.Cluster
+	// ClientPort is the port listened on, PeerPort that of the peer plane, 0
+	// without one.
+	ClientPort, PeerPort int
 	// MaxRequests bounds the calls carried out at once.
 	MaxRequests int
 	Logger      *slog.Logger
@@ -84,6 +88,7 @@ func (s *server) routeOpen(e *echo.Echo) {
 		api.RouteV1Health:  s.health,
 		api.RouteStatus:    s.status,
 		api.RouteGuardians: s.guardians,
+		api.RouteRoster:    s.roster,
 		api.RouteOpenAPI:   serveOpenAPI,
 	} {
 		e.Match([]string{http.MethodGet, http.MethodHead}, route, handler)

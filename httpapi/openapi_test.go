@@ -52,7 +52,7 @@ func TestDescriptionNamesEveryRouteAndCode(t *testing.T) {
 	description, _ := loadDescription(t)
 	for _, route := range []string{
 		api.RouteHealthz, api.RouteHealth, api.RouteReadyz, api.RouteReady, api.RouteV1Health, api.RouteStatus,
-		api.RouteGuardians, api.RouteOpenAPI, api.RoutePush, api.RoutePull, api.RouteDelete, api.RouteHistory,
+		api.RouteGuardians, api.RouteRoster, api.RouteOpenAPI, api.RoutePush, api.RoutePull, api.RouteDelete, api.RouteHistory,
 		api.RouteChallenge, api.RouteSession, api.RouteV2Challenge, api.RouteV2Session,
 		api.RouteSecrets, api.RouteSecret, api.RouteVersions,
 	} {
@@ -94,7 +94,8 @@ func TestDescriptionNamesEveryField(t *testing.T) {
 		"Health":               {api.HealthResponse{}, true},
 		"Status":               {api.StatusResponse{}, true},
 		"Guardians":            {api.GuardiansResponse{}, true}, "Guardian": {api.GuardianInfo{}, true},
-		"Error": {api.ErrorResponse{}, true},
+		"Roster": {api.RosterResponse{}, true},
+		"Error":  {api.ErrorResponse{}, true},
 	} {
 		schema := description.Components.Schemas[name].Value
 		always, all := fieldsOf(reflect.TypeOf(c.of))

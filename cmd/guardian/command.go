@@ -14,7 +14,7 @@ Everything is configured by environment variables (docs/CONFIGURATION.md); the
 flags below set the same things and win over them.
 
 Exit codes: 0 clean stop, 64 configuration, 69 storage or secret store
-unreachable or unsafe, 70 internal, 71 cannot bind, 77 integrity key refused.`
+unreachable or unsafe, 70 internal, 71 cannot bind, 77 key refused.`
 
 const examples = `  # On this machine only, open to everybody on it
   guardian --storage ./x --bind 127.0.0.1:7500 --unauthenticated

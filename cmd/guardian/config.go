@@ -2,13 +2,13 @@ package main
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -23,6 +23,8 @@ import (
 	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend/location"
+	"github.com/vault-guardian/guardian/cluster"
+	"github.com/vault-guardian/guardian/cluster/registry"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
@@ -90,6 +92,29 @@ type Config struct {
 	IntegrityKey string `env:"GUARDIAN_INTEGRITY_KEY"`
 	// AdvertiseURL is what clients use; by default made from Bind.
 	AdvertiseURL string `env:"GUARDIAN_ADVERTISE_URL"`
+	// Registry is where the guardians of a cluster find each other: rqlite, a
+	// bucket or a directory. It may hold a password. Without one this guardian
+	// is alone, and there is neither a peer plane nor a node key.
+	Registry string `env:"GUARDIAN_REGISTRY"`
+	// PeerBind is where the peer plane listens; port 0 picks one.
+	PeerBind string `env:"GUARDIAN_PEER_BIND" envDefault:"0.0.0.0:7501"`
+	// PeerAdvertiseURL is what other guardians use; by default made from
+	// PeerBind.
+	PeerAdvertiseURL string `env:"GUARDIAN_PEER_ADVERTISE_URL"`
+	// NodeKeyAWSSecret names the node key in AWS Secrets Manager, NodeKeyFile
+	// is its file; by default it is in the secret of the keyring or, for a
+	// directory, in node.key there.
+	NodeKeyAWSSecret string `env:"GUARDIAN_NODE_KEY_AWS_SECRET"`
+	NodeKeyFile      string `env:"GUARDIAN_NODE_KEY_FILE"`
+	// AdmissionKey is the public key that signs the roster, in hex.
+	AdmissionKey string `env:"GUARDIAN_ADMISSION_KEY"`
+	// FailureDomain is a label such as a region.
+	FailureDomain string `env:"GUARDIAN_FAILURE_DOMAIN"`
+	// HeartbeatInterval is the time between heartbeats to a guardian, which is
+	// suspect and dead after so long a silence.
+	HeartbeatInterval     time.Duration `env:"GUARDIAN_HEARTBEAT_INTERVAL" envDefault:"5s"`
+	HeartbeatSuspectAfter time.Duration `env:"GUARDIAN_HEARTBEAT_SUSPECT_AFTER" envDefault:"15s"`
+	HeartbeatDeadAfter    time.Duration `env:"GUARDIAN_HEARTBEAT_DEAD_AFTER" envDefault:"60s"`
 	// RetainVersions is how many committed generations are kept, the current
 	// one included.
 	RetainVersions int `env:"GUARDIAN_RETAIN_VERSIONS" envDefault:"2"`
@@ -118,8 +143,11 @@ type Config struct {
 	// source is where the variables came from, for the log.
 	source string
 	// What follows is parsed by Validate: Storage, the digests of the tokens in
-	// the variables, which of those are ignored, and the lists.
+	// the variables, which of those are ignored, Registry, AdmissionKey, and the
+	// lists.
 	location                    location.Location
+	registry                    registry.Location
+	admissionKey                ed25519.PublicKey
 	fixedTokens                 *auth.Tokens
 	ignoredTokens               []string
 	audiences, gatewayActors    []string
@@ -159,7 +187,7 @@ func (c *Config) Validate() error {
 	bad.check("GUARDIAN_BIND", checkBind(c.Bind))
 	bad.check("GUARDIAN_ADMIN_BIND", c.checkAdminBind())
 	bad.check("GUARDIAN_INTEGRITY_KEY", c.checkKey())
-	bad.check("GUARDIAN_ADVERTISE_URL", checkAdvertised(c.AdvertiseURL))
+	bad.check("GUARDIAN_ADVERTISE_URL", checkIfSet(c.AdvertiseURL, cluster.CheckClientURL))
 	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1 && c.RetainVersions <= guardian.MaxRetain,
 		fmt.Sprintf("must be 1 to %d", guardian.MaxRetain))
 	bad.require("GUARDIAN_AUDIT", slices.Contains(auditModes, audit.Mode(c.Audit)), "use off, log or store")
@@ -174,6 +202,7 @@ func (c *Config) Validate() error {
 	c.checkTokens(&bad)
 	c.checkOwnership(&bad)
 	c.checkLimits(&bad)
+	c.checkCluster(&bad)
 	return errors.Join(bad...)
 }
 
@@ -201,8 +230,12 @@ var (
 func (c *Config) onS3() bool { return c.location.Kind() == location.KindS3 }
 
 func (c *Config) checkNodeID() error {
-	if c.NodeID == "" && c.onS3() {
+	switch {
+	case c.NodeID != "":
+	case c.onS3():
 		return errors.New("needed with s3://: name this guardian, for example g1; its objects lie under nodes/<node id>/")
+	case c.Registry != "":
+		return errors.New("needed with GUARDIAN_REGISTRY, where no two guardians have the same: for example g1, or local for one that has stored without a name")
 	}
 	if !nodeIDs.MatchString(c.nodeID()) {
 		return errors.New("use 1 to 63 of a-z, 0-9 and hyphen")
@@ -258,17 +291,11 @@ func checkBind(bind string) error {
 	return nil
 }
 
-func checkAdvertised(advertised string) error {
-	if advertised == "" {
+func checkIfSet(value string, check func(string) error) error {
+	if value == "" {
 		return nil
 	}
-	u, err := url.Parse(advertised)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
-		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("not http:// or https:// with a host, an optional port and nothing else")
-	}
-	_, err = auth.AudienceOf(u)
-	return err
+	return check(value)
 }
 
 // parse fills a Config from variables. Its problems and those of Validate come

@@ -25,6 +25,8 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Storage: "./data", Bind: "0.0.0.0:7500", Unauthenticated: true, OldestProof: 1, RetainVersions: 2,
 		ScrubInterval: 24 * time.Hour, LogLevel: "info", LogFormat: "text", Audit: "log",
+		PeerBind: "0.0.0.0:7501", HeartbeatInterval: 5 * time.Second,
+		HeartbeatSuspectAfter: 15 * time.Second, HeartbeatDeadAfter: 60 * time.Second,
 		HealthInterval: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxRequests: 1000, source: "environment",
 		location: cfg.location,
 	}
@@ -86,6 +88,16 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 		"GUARDIAN_HEALTH_INTERVAL":           "10",
 		"GUARDIAN_REQUEST_TIMEOUT":           "0s",
 		"GUARDIAN_MAX_REQUESTS":              "many",
+		"GUARDIAN_REGISTRY":                  "rqlite:http://admin:secret-in-url@host:4001",
+		"GUARDIAN_PEER_BIND":                 "7501",
+		"GUARDIAN_PEER_ADVERTISE_URL":        "https://g1.example",
+		"GUARDIAN_NODE_KEY_AWS_SECRET":       "set",
+		"GUARDIAN_NODE_KEY_FILE":             "set",
+		"GUARDIAN_ADMISSION_KEY":             "secret-in-hex",
+		"GUARDIAN_FAILURE_DOMAIN":            "Zürich",
+		"GUARDIAN_HEARTBEAT_INTERVAL":        "99ms",
+		"GUARDIAN_HEARTBEAT_SUSPECT_AFTER":   "99ms",
+		"GUARDIAN_HEARTBEAT_DEAD_AFTER":      "98ms",
 		"GUARDIAN_TYPO":                      "x",
 	}
 	var environ []string
@@ -101,11 +113,11 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 		if name == "GUARDIAN_TLS_CERT_FILE" { // it is the other that is missing
 			name = "GUARDIAN_TLS_KEY_FILE"
 		}
-		if strings.Count(text, name+":")+strings.Count(text, name+" is not a variable") != 1 && name != "GUARDIAN_INTEGRITY_KEY_FILE" {
+		if strings.Count(text, name+":")+strings.Count(text, name+" is") != 1 && name != "GUARDIAN_INTEGRITY_KEY_FILE" {
 			t.Errorf("%s is not named once in:\n%s", name, text)
 		}
 	}
-	if strings.Contains(text, "user:pass") || strings.Contains(text, "both") || strings.Contains(text, "secret-in-json") {
+	if strings.Contains(text, "user:pass") || strings.Contains(text, "both") || strings.Contains(text, "secret-in-") {
 		t.Errorf("a secret is quoted:\n%s", text)
 	}
 }
@@ -134,6 +146,7 @@ func TestAdvertisedURLs(t *testing.T) {
 	for advertised, ok := range map[string]bool{
 		"http://guardian.example": true, "https://10.0.0.1:7500": true, "https://[::1]:7500/": true,
 		"http://guardian.example:0": false, "http://a b": false,
+		"https://h:1//": false, "https://" + strings.Repeat("long.", 200): false,
 		"guardian.example:7500": false, "http://": false, "http://h/path": false, "http://h?q": false, "http://u:p@h": false,
 	} {
 		if _, err := loadEnv("GUARDIAN_ADVERTISE_URL=" + advertised); (err == nil) != ok {
@@ -157,8 +170,8 @@ func TestUnknownVariables(t *testing.T) {
 		"GUARDIAN_REGISTRY=":                              true,
 		"GUARDIANCTL_GUARDIANS=http://h":                  true,
 		"GUARDIAN_PORT=7600":                              false,
-		"GUARDIAN_REGISTRY=rqlite+http://host:4001":       false,
-		"GUARDIAN_PEER_BIND=0.0.0.0:7501":                 false,
+		"GUARDIAN_PEER_BIND=0.0.0.0:7501":                 true,
+		"GUARDIAN_REGISTRIES=rqlite+http://host:4001":     false,
 		"GUARDIAN_SERVER_BEARER_TOKENS=tokens":            false,
 		"GUARDIAN_RETAIN_VERSION=3":                       false,
 		"GUARDIAN_SERVER_BEARER_TOKEN_SERVICE_HOSTNAME=x": false,
@@ -204,7 +217,7 @@ func TestMalformedEnvFileIsNotQuoted(t *testing.T) {
 }
 
 func TestSecretsLeaveTheEnvironment(t *testing.T) {
-	names := []string{"GUARDIAN_SERVER_BEARER_TOKENS_JSON", "GUARDIAN_SERVER_BEARER_TOKEN", "GUARDIAN_INTEGRITY_KEY"}
+	names := []string{"GUARDIAN_SERVER_BEARER_TOKENS_JSON", "GUARDIAN_SERVER_BEARER_TOKEN", "GUARDIAN_INTEGRITY_KEY", "GUARDIAN_REGISTRY"}
 	for _, name := range names {
 		t.Setenv(name, "secret")
 	}

@@ -35,7 +35,7 @@ func TestDrain(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- serveUntil(ctx, server, listener, monitor, log) }()
+	go func() { served <- serveUntil(ctx, server, listener, nil, monitor, log) }()
 	answered := make(chan string, 1)
 	go func() { answered <- fetch("http://" + listener.Addr().String()) }()
 	<-entered

@@ -148,7 +148,7 @@ func kindOf(t reflect.Type) string {
 // unsetSecrets removes from the environment what has been read, so that no
 // child process or crash report shows it.
 func unsetSecrets() {
-	for _, name := range []string{"GUARDIAN_SERVER_BEARER_TOKENS_JSON", "GUARDIAN_SERVER_BEARER_TOKEN", "GUARDIAN_INTEGRITY_KEY"} {
+	for _, name := range []string{"GUARDIAN_SERVER_BEARER_TOKENS_JSON", "GUARDIAN_SERVER_BEARER_TOKEN", "GUARDIAN_INTEGRITY_KEY", "GUARDIAN_REGISTRY"} {
 		_ = os.Unsetenv(name) // fails for malformed names only
 	}
 }

@@ -68,7 +68,7 @@ func bootCode(err error, configuration bool) int {
 	switch {
 	case configuration:
 		return exitConfig
-	case errors.Is(err, integrity.ErrKeyRefused), errors.Is(err, api.ErrKeyUnavailable):
+	case errors.Is(err, integrity.ErrKeyRefused), errors.Is(err, integrity.ErrNodeKeyRefused), errors.Is(err, api.ErrKeyUnavailable):
 		return exitKey
 	}
 	return exitUnavailable
@@ -80,6 +80,8 @@ func bootAdvice(err error) string {
 		return "use Amazon S3 or a server that keeps conditional writes, in a version that does"
 	case errors.Is(err, integrity.ErrKeyRefused), errors.Is(err, api.ErrKeyUnavailable):
 		return "start with the key and the GUARDIAN_NODE_ID that this storage was written with"
+	case errors.Is(err, integrity.ErrNodeKeyRefused):
+		return "start with the node key that this node had before; for a new node make one: openssl rand -base64 32"
 	case errors.Is(err, api.ErrIntegrityFailed):
 		return "look at them with guardianctl quarantine list, or start without GUARDIAN_REQUIRE_ALL_SHARES"
 	case errors.Is(err, integrity.ErrSourceUnavailable):

@@ -33,13 +33,15 @@ type opened struct {
 	sealer  *integrity.Sealer
 	node    *guardian.Node
 	audit   *audit.Log
+	nodeKey *integrity.NodeKey // nil without a registry
 	// refusals are those of limits.
 	refusals *prometheus.CounterVec
 }
 
 func (o *opened) countRefusal(limit string) { o.refusals.WithLabelValues(limit).Inc() }
 
-// open goes from a storage to a node: probe, keyring, canary, in that order.
+// open goes from a storage to a node: probe, keyring, canary, node key, in that
+// order.
 func open(ctx context.Context, cfg *Config, log *slog.Logger) (*opened, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -93,6 +95,9 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 		Logger:         log,
 	})
 	if err != nil {
+		return err
+	}
+	if err := o.openNodeKey(ctx, cfg, log); err != nil {
 		return err
 	}
 	return o.openAudit(cfg)

@@ -23,6 +23,7 @@ const patience = 30 * time.Second
 type process struct {
 	cmd     *exec.Cmd
 	address string
+	stdout  *lockedBuffer // what follows its address
 	stderr  *lockedBuffer
 	exited  chan struct{} // closed once it has
 }
@@ -48,7 +49,7 @@ func (b *lockedBuffer) String() string {
 func launch(binary, dir string, environ []string, args ...string) (*process, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir, cmd.Env = dir, environ
-	p := &process{cmd: cmd, stderr: &lockedBuffer{}, exited: make(chan struct{})}
+	p := &process{cmd: cmd, stdout: &lockedBuffer{}, stderr: &lockedBuffer{}, exited: make(chan struct{})}
 	cmd.Stderr = p.stderr
 	stdout, writer := io.Pipe()
 	cmd.Stdout = writer
@@ -62,8 +63,9 @@ func launch(binary, dir string, environ []string, args ...string) (*process, err
 	}()
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	lines := bufio.NewReader(stdout)
+	line, err := lines.ReadString('\n')
+	go func() { _, _ = io.Copy(p.stdout, lines) }()
 	address, ok := strings.CutPrefix(strings.TrimSpace(line), "GUARDIAN_LISTEN_ADDR=")
 	if err != nil || !ok {
 		_ = cmd.Process.Kill()
@@ -72,6 +74,17 @@ func launch(binary, dir string, environ []string, args ...string) (*process, err
 	}
 	p.address = address
 	return p, nil
+}
+
+// printed is what it has printed behind NAME= on a line of its own, "" as long
+// as it has not.
+func (p *process) printed(name string) string {
+	for line := range strings.Lines(p.stdout.String()) {
+		if value, ok := strings.CutPrefix(line, name+"="); ok && strings.HasSuffix(value, "\n") {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // kill ends it without a chance to do anything, and waits until it is gone.

@@ -68,7 +68,7 @@ func sessionOf(ts *testscript.TestScript) *session { return ts.Value(sessionKey{
 // environment is the script's, as far as it concerns a guardian.
 func environment(ts *testscript.TestScript) []string {
 	environ := bareEnvironment(awsEnvironment(ts)...)
-	names := []string{"GUARDIAN_TYPO", "GUARDIAN_REGISTRY"}
+	names := []string{"GUARDIAN_TYPO"}
 	for _, name := range variables() {
 		names = append(names, name)
 	}

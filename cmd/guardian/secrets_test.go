@@ -46,9 +46,9 @@ func thisProgram(t *testing.T) string {
 }
 
 // refused runs a guardian that must not start, and returns what it says.
-func refused(t *testing.T, code int, environ []string, args ...string) string {
+func refused(t *testing.T, code int, environ []string) string {
 	t.Helper()
-	cmd := exec.Command(thisProgram(t), args...)
+	cmd := exec.Command(thisProgram(t))
 	cmd.Dir, cmd.Env = t.TempDir(), environ
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,28 +40,37 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 	if reloads.certificate != nil {
 		listener = reloads.certificate.listener(listener)
 	}
-	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, log)
+	known, err := openCluster(ctx, cfg, o, address, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer known.plane.close(log)
+	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, known.collectors(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer stopAdmin()
 	monitor := httpapi.NewMonitor(o.node.Check, cfg.HealthInterval)
 	monitor.Probe(ctx)
-	handler, err := clientPlane(cfg, o, reloads.bearers.set, monitor, address, port, log)
+	handler, err := clientPlane(cfg, o, known, reloads.bearers.set, monitor, address, port, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
 
-	stopTasks := startTasks(ctx, cfg, o, monitor, reloads, log)
+	stopTasks := startTasks(ctx, cfg, o, known, monitor, reloads, log)
 	defer stopTasks()
-	announce(cfg, address, adminAddress, log)
-	return serveUntil(ctx, server, listener, monitor, log)
+	announce(cfg, address, known.plane, adminAddress, log)
+	return serveUntil(ctx, server, listener, known.plane, monitor, log)
 }
 
-func announce(cfg *Config, address, adminAddress string, log *slog.Logger) {
+func announce(cfg *Config, address string, plane *peerPlane, adminAddress string, log *slog.Logger) {
 	log.Info(fmt.Sprintf("listening on %s (client)", address), "address", address, "scheme", cfg.scheme())
 	fmt.Println("GUARDIAN_LISTEN_ADDR=" + address)
+	if plane != nil {
+		log.Info(fmt.Sprintf("listening on %s (peer)", plane.address), "address", plane.address)
+		fmt.Println("GUARDIAN_PEER_LISTEN_ADDR=" + plane.address)
+	}
 	if adminAddress != "" {
 		fmt.Println("GUARDIAN_ADMIN_LISTEN_ADDR=" + adminAddress)
 	}
@@ -68,7 +78,7 @@ func announce(cfg *Config, address, adminAddress string, log *slog.Logger) {
 }
 
 // clientPlane is the handler of the client plane, which listens on address.
-func clientPlane(cfg *Config, o *opened, tokens *auth.TokenSet, monitor *httpapi.Monitor, address string, port int, log *slog.Logger) (http.Handler, error) {
+func clientPlane(cfg *Config, o *opened, known *membership, tokens *auth.TokenSet, monitor *httpapi.Monitor, address string, port int, log *slog.Logger) (http.Handler, error) {
 	audiences := cfg.allAudiences(address)
 	verifier, err := auth.NewVerifier(audiences, time.Now)
 	if err != nil {
@@ -81,7 +91,8 @@ func clientPlane(cfg *Config, o *opened, tokens *auth.TokenSet, monitor *httpapi
 		Sessions: auth.NewSessions(o.sealer, time.Now),
 		Limits:   cfg.limits(o.countRefusal), TrustedProxies: cfg.trustedProxies,
 		Health: monitor, Storage: cfg.location.Kind(),
-		ClientPort: port, AdvertiseURL: cfg.advertised(address),
+		Cluster:    known.Cluster,
+		ClientPort: port, PeerPort: known.plane.portOrNone(),
 		MaxRequests: cfg.MaxRequests, Audit: o.audit, Logger: log,
 	}), nil
 }
@@ -123,39 +134,51 @@ func boundAddress(bind string, listener net.Listener) (address string, port int)
 	return net.JoinHostPort(host, strconv.Itoa(tcp.Port)), tcp.Port
 }
 
-// advertised is the URL that others use: as configured, or the address
-// listened on, with the host's name where that is every address.
+// advertised is the URL that clients use: as configured, or where the client
+// plane listens.
 func (c *Config) advertised(address string) string {
-	if c.AdvertiseURL != "" {
-		return c.AdvertiseURL
-	}
+	return cmp.Or(c.AdvertiseURL, c.scheme()+"://"+dialled(address))
+}
+
+// dialled is an address that is listened on as others dial it: with the host's
+// name where it is every address.
+func dialled(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return c.scheme() + "://" + address
+		return address
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = hostName(host)
 	}
-	return c.scheme() + "://" + net.JoinHostPort(host, port)
+	return net.JoinHostPort(host, port)
 }
 
-// serveUntil serves until ctx ends; then no new requests should come, and
-// those running may finish within drainTime.
-func serveUntil(ctx context.Context, server *http.Server, listener net.Listener, monitor *httpapi.Monitor, log *slog.Logger) error {
+// serveUntil serves clients and, where there is a plane for them, peers until
+// ctx ends; then no new requests should come, and those running may finish
+// within drainTime.
+func serveUntil(ctx context.Context, server *http.Server, listener net.Listener, plane *peerPlane, monitor *httpapi.Monitor, log *slog.Logger) error {
 	var serving sync.WaitGroup
-	failed := make(chan error, 1)
-	serving.Go(func() { failed <- server.Serve(listener) })
 	defer serving.Wait()
+	failed := make(chan error, 2)
+	serving.Go(func() { failed <- server.Serve(listener) })
+	if plane != nil {
+		serving.Go(func() { failed <- plane.server.Serve(plane.listener) })
+	}
 	select {
 	case err := <-failed:
+		ending, cancel := context.WithTimeout(ctx, noticeTime)
+		defer cancel()
+		_ = server.Close()
+		plane.shutdown(ending, log)
 		return &exitError{exitInternal, fmt.Errorf("serving: %w", err), "start it again, and look into the log"}
 	case <-ctx.Done():
 	}
 	log.Info("stopping: draining requests")
 	monitor.Drain()
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
+	defer func() { serving.Wait(); cancel() }() // not before both planes have drained
 	time.Sleep(noticeTime)
+	serving.Go(func() { plane.shutdown(draining, log) })
 	if err := server.Shutdown(draining); err != nil {
 		log.Warn("some requests did not finish in time", "error", err)
 		return server.Close()

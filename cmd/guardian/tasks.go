@@ -16,13 +16,15 @@ import (
 
 // startTasks starts what runs beside the server, and returns a function that
 // stops it and waits.
-func startTasks(ctx context.Context, cfg *Config, o *opened, monitor *httpapi.Monitor, reloads *reloader, log *slog.Logger) (stop func()) {
-	// Not ended by ctx: while draining, health is still watched.
+func startTasks(ctx context.Context, cfg *Config, o *opened, known *membership, monitor *httpapi.Monitor, reloads *reloader, log *slog.Logger) (stop func()) {
+	// Not ended by ctx: while draining, health is still watched, and others hear
+	// that this guardian lives.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	var tasks sync.WaitGroup
 	tasks.Go(func() { monitor.Run(ctx) })
+	tasks.Go(func() { known.Run(ctx) })
 	tasks.Go(func() { sweepRegularly(ctx, o.node, cfg.ScrubInterval, log) })
 	tasks.Go(func() { reloads.reloadOn(ctx, hangups) })
 	if cfg.IntegrityKeyAWSSecret != "" {
