@@ -29,10 +29,7 @@ type Guardian struct {
 // fragment. A bare host:port is taken as http on the loopback interface only.
 // The token is sent as bearer token with every request unless it is "".
 func New(rawURL, token string, with ...Option) (*Guardian, error) {
-	var o options
-	for _, option := range with {
-		option(&o)
-	}
+	o := optionsOf(with)
 	base, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
@@ -120,6 +117,13 @@ func (g *Guardian) Health(ctx context.Context) (api.HealthResponse, error) {
 // Status returns what the guardian says of its configuration and state.
 func (g *Guardian) Status(ctx context.Context) (api.StatusResponse, error) {
 	return do[api.StatusResponse](ctx, g, http.MethodGet, api.RouteStatus, nil)
+}
+
+// Roster returns the roster in force at the guardian, in base64: whoever has it
+// must check who signed it. Errors are [*Error], over api.ErrNotFound when there
+// is none.
+func (g *Guardian) Roster(ctx context.Context) (api.RosterResponse, error) {
+	return do[api.RosterResponse](ctx, g, http.MethodGet, api.RouteRoster, nil)
 }
 
 // Guardians returns the guardians that this one knows.

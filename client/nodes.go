@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,22 +15,34 @@ import (
 	"github.com/vault-guardian/guardian/manifest"
 )
 
-// node is which node a guardian said it is, kept once it has.
+// node is which node a guardian said it is, kept once it has: node id and key
+// of a holder, and no more. What is fixed others have said, and it has no say.
 type node struct {
-	mu sync.Mutex
-	id string
+	mu    sync.Mutex
+	said  manifest.Holder
+	fixed bool
 }
 
-func (n *node) kept() string {
+func (n *node) kept() manifest.Holder {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.id
+	return n.said
 }
 
-func (n *node) keep(id string) {
+func (n *node) keep(said manifest.Holder) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.id = id
+	if !n.fixed {
+		n.said = said
+	}
+}
+
+// fix keeps for good which node it is.
+func (n *node) fix(m Member) {
+	n.keep(manifest.Holder{Node: m.NodeID, Key: m.Key})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fixed = true
 }
 
 var (
@@ -36,38 +50,62 @@ var (
 	errBadNode = errors.New("its node id is malformed: is there a guardian behind this URL?")
 )
 
-// nodeID asks the guardian which node it is, unless it has said so before. A
+// whichNode asks the guardian which node it is, unless it has said so before. A
 // guardian that lies will refuse its own share: the id in its place in the
 // manifest is what its share is checked against.
-func (g *Guardian) nodeID(ctx context.Context) (string, error) {
-	if id := g.node.kept(); id != "" {
-		return id, nil
+func (g *Guardian) whichNode(ctx context.Context) (manifest.Holder, error) {
+	if said := g.node.kept(); said.Node != "" {
+		return said, nil
 	}
 	status, err := g.Status(ctx)
 	if err != nil {
-		return "", err
+		return manifest.Holder{}, err
 	}
 	if !manifest.ValidNode(status.NodeID) {
-		return "", &Error{Guardian: g.URL(), Status: http.StatusOK, Err: errBadNode}
+		return manifest.Holder{}, &Error{Guardian: g.URL(), Status: http.StatusOK, Err: errBadNode}
 	}
-	g.node.keep(status.NodeID)
-	return status.NodeID, nil
+	said := manifest.Holder{Node: status.NodeID, Key: nodeKeyOf(status.NodeKey)}
+	g.node.keep(said)
+	return said, nil
 }
 
-// nodes returns the node of each guardian by position, "" and an error for
-// those that are not known. One that does not say is taken for the node that it
-// was in the previous manifest, unless another guardian is that.
-func (v *Vault) nodes(ctx context.Context, previous *manifest.Manifest) ([]string, map[int]error) {
-	nodes, unnamed := make([]string, len(v.guardians)), map[int]error{}
-	ask := func(ctx context.Context, i int) (id string, err error) {
+// nodeKeyOf reads a node key; nil for what is none, as of a guardian without a
+// cluster.
+func nodeKeyOf(digits string) ed25519.PublicKey {
+	key, err := hex.DecodeString(digits)
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return nil
+	}
+	return key
+}
+
+// withoutRepeatedKeys leaves a key to the first position that says it has it.
+// Keys are no secret, so a guardian can name another's; a manifest with a key
+// twice is none, and one liar must not keep the owner from storing.
+func withoutRepeatedKeys(nodes []manifest.Holder) {
+	taken := map[string]bool{}
+	for i := range nodes {
+		if taken[string(nodes[i].Key)] {
+			nodes[i].Key = nil
+		}
+		taken[string(nodes[i].Key)] = true
+	}
+}
+
+// nodes returns node id and key of each guardian by position, neither and an
+// error for those that are not known. One that does not say is taken for the
+// node that it was in the previous manifest, unless another guardian is that.
+func (v *Vault) nodes(ctx context.Context, previous *manifest.Manifest) ([]manifest.Holder, map[int]error) {
+	nodes, unnamed := make([]manifest.Holder, len(v.guardians)), map[int]error{}
+	ask := func(ctx context.Context, i int) (said manifest.Holder, err error) {
 		err = persist(ctx, surveyAttempts, func() error {
-			id, err = v.guardians[i].nodeID(ctx)
+			said, err = v.guardians[i].whichNode(ctx)
 			return err
 		})
-		return id, err
+		return said, err
 	}
 	known := 0
-	fanOut(ctx, v.positions(), ask, func(a answer[string]) time.Duration {
+	fanOut(ctx, v.positions(), ask, func(a answer[manifest.Holder]) time.Duration {
 		if a.err == nil {
 			nodes[a.position] = a.value
 			known++
@@ -77,11 +115,14 @@ func (v *Vault) nodes(ctx context.Context, previous *manifest.Manifest) ([]strin
 		return graceOnce(known >= v.WriteQuorum())
 	})
 	for i := range v.guardians {
-		if before := holderAt(previous, i); unnamed[i] != nil && before != "" && !slices.Contains(nodes, before) {
+		before := holderAt(previous, v.points[i])
+		another := slices.ContainsFunc(nodes, func(h manifest.Holder) bool { return h.Node == before.Node })
+		if unnamed[i] != nil && before.Node != "" && !another {
 			nodes[i] = before
 			delete(unnamed, i)
 		}
 	}
+	withoutRepeatedKeys(nodes)
 	return nodes, unnamed
 }
 
@@ -93,23 +134,23 @@ func cause(err error) error {
 	return err
 }
 
-// holderAt is the node that a manifest names for the guardian at a position.
-func holderAt(m *manifest.Manifest, position int) string {
+// holderAt is the node that a manifest names for the share at a point.
+func holderAt(m *manifest.Manifest, point byte) manifest.Holder {
 	if m == nil {
-		return ""
+		return manifest.Holder{}
 	}
 	for _, holder := range m.Holders {
-		if int(holder.X) == position+1 {
-			return holder.Node
+		if holder.X == point {
+			return manifest.Holder{Node: holder.Node, Key: holder.Key}
 		}
 	}
-	return ""
+	return manifest.Holder{}
 }
 
 // forgetNode makes a guardian be asked again that refuses its place in the
 // manifest: another node may have taken its URL.
 func (g *Guardian) forgetNode(err error) {
 	if errors.Is(err, api.ErrInvalidManifest) {
-		g.node.keep("")
+		g.node.keep(manifest.Holder{})
 	}
 }

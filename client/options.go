@@ -13,6 +13,17 @@ type options struct {
 	root  *envelope.Root
 	name  string
 	roots *x509.CertPool
+	// indices are nil for positions.
+	indices []int
+	// members are nil for whatever guardians say of themselves.
+	members []Member
+}
+
+func optionsOf(with []Option) (o options) {
+	for _, option := range with {
+		option(&o)
+	}
+	return o
 }
 
 // WithRoot acts as the owner of root, whose Identity all calls are then about.
@@ -40,3 +51,18 @@ func WithName(name string) Option { return func(o *options) { o.name = name } }
 // WithRootCAs takes the certificate authorities of https guardians from roots,
 // in place of the system's. Certificates are always verified.
 func WithRootCAs(roots *x509.CertPool) Option { return func(o *options) { o.roots = roots } }
+
+// WithIndices gives the guardian at each position of a [Vault] the share at
+// x = its index, which a registry or roster has given it for life, in place of
+// its position. There is one for each guardian, 1 to 255, none twice; with any
+// others there is no vault. A [Guardian] takes no notice, and nil is none.
+func WithIndices(indices []int) Option { return func(o *options) { o.indices = indices } }
+
+// WithMembers makes a [Vault] that of these members of a cluster: its URLs are
+// theirs, in the same order. The share at x = its index goes to each of them, as
+// with [WithIndices], and manifests name its node id and key: no guardian is
+// asked for them, so none can name others. There is one for each guardian, with
+// a node id, an index and a key that no other has, at that guardian's URL or "";
+// with any others, or other indices from [WithIndices], there is no vault. A
+// [Guardian] takes no notice, and nil is none.
+func WithMembers(members []Member) Option { return func(o *options) { o.members = members } }

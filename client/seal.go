@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/envelope"
@@ -96,13 +98,9 @@ func (v *Vault) prepare(ctx context.Context, identity string, version uint64, se
 	return made, nil
 }
 
-// splitPayload gives the guardian at position i the share at x = i+1.
+// splitPayload gives each guardian the share at its point.
 func (v *Vault) splitPayload(payload []byte) ([][]byte, error) {
-	points := make([]byte, len(v.guardians))
-	for i := range points {
-		points[i] = byte(i + 1)
-	}
-	shares, err := shamir.Split(payload, v.Threshold(), points)
+	shares, err := shamir.Split(payload, v.Threshold(), v.points)
 	if err != nil {
 		return nil, fmt.Errorf("splitting the secret: %w", err)
 	}
@@ -114,16 +112,19 @@ func (v *Vault) sign(ctx context.Context, identity string, version uint64, paylo
 	if v.owner == nil {
 		return nil, nil
 	}
-	made.nodes, made.unnamed = v.nodes(ctx, previous)
+	holders, unnamed := v.nodes(ctx, previous)
+	made.unnamed = unnamed
+	for i, share := range shares {
+		made.nodes = append(made.nodes, holders[i].Node)
+		holders[i].X, holders[i].SHA256 = share[0], sha256.Sum256(share)
+	}
+	slices.SortFunc(holders, func(a, b manifest.Holder) int { return cmp.Compare(a.X, b.X) })
 	m := manifest.Manifest{
 		Identity: identity, Name: v.name(), Version: version,
 		Threshold: v.Threshold(), Split: made.split,
-		PayloadSize: len(payload), PayloadSHA256: sha256.Sum256(payload),
+		PayloadSize: len(payload), PayloadSHA256: sha256.Sum256(payload), Holders: holders,
 		Policy: manifest.Policy{Refresh: true, MinThreshold: v.Threshold(), MaxHolders: len(shares)},
 		Owner:  v.owner.key.Public().(ed25519.PublicKey),
-	}
-	for i, share := range shares {
-		m.Holders = append(m.Holders, manifest.Holder{X: share[0], Node: made.nodes[i], SHA256: sha256.Sum256(share)})
 	}
 	signed, err := m.Sign(v.owner.key)
 	if err != nil {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -10,10 +11,11 @@ import (
 )
 
 // Vault is N guardians over which secrets are split. The order of the
-// guardians matters: the one at position i (from 1) gets the share at x = i.
-// Safe for concurrent use.
+// guardians matters: the one at position i (from 1) gets the share at x = i,
+// but with [WithIndices] or [WithMembers] that at x = its index. Safe for concurrent use.
 type Vault struct {
 	guardians []*Guardian
+	points    []byte // x by position
 	threshold int    // 0: the default
 	owner     *owner // that of the first guardian; nil: anybody's identity, nothing sealed
 }
@@ -34,6 +36,7 @@ func NewVault(urls, tokens []string, threshold int, with ...Option) (*Vault, err
 	if len(tokens) > 1 && len(tokens) != len(urls) {
 		return nil, fmt.Errorf("%d tokens for %d guardians: give one for all, or one each", len(tokens), len(urls))
 	}
+	o := optionsOf(with)
 	vault := &Vault{threshold: threshold}
 	known := map[string]bool{}
 	for i, raw := range urls {
@@ -48,7 +51,52 @@ func NewVault(urls, tokens []string, threshold int, with ...Option) (*Vault, err
 		vault.guardians = append(vault.guardians, guardian)
 	}
 	vault.owner = vault.guardians[0].owner
+	if err := vault.seat(o.members, o.indices); err != nil {
+		return nil, err
+	}
 	return vault, nil
+}
+
+// seat gives the guardians their points, and says who they are if others know.
+func (v *Vault) seat(members []Member, indices []int) (err error) {
+	if members != nil {
+		if err := checkMembers(members, v.guardians, indices); err != nil {
+			return err
+		}
+		indices = indicesOf(members)
+	}
+	if v.points, err = pointsOf(len(v.guardians), indices); err != nil {
+		return err
+	}
+	for i, m := range members {
+		v.guardians[i].node.fix(m)
+	}
+	return nil
+}
+
+// pointsOf are the indices, or where there are none the positions: never some
+// of each.
+func pointsOf(n int, indices []int) ([]byte, error) {
+	points := make([]byte, n)
+	if indices == nil {
+		for i := range points {
+			points[i] = byte(i + 1)
+		}
+		return points, nil
+	}
+	if len(indices) != n {
+		return nil, fmt.Errorf("%d share indices for %d guardians: give one each", len(indices), n)
+	}
+	for i, index := range indices {
+		if index < 1 || index > api.MaxThreshold {
+			return nil, fmt.Errorf("share index %d is not 1 to %d", index, api.MaxThreshold)
+		}
+		if bytes.IndexByte(points[:i], byte(index)) >= 0 {
+			return nil, fmt.Errorf("share index %d is given twice", index)
+		}
+		points[i] = byte(index)
+	}
+	return points, nil
 }
 
 func tokenOf(tokens []string, position int) string {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +38,7 @@ before, so be sure to have them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd) },
 	}
 	d.register(cmd)
+	d.writes = true
 	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&d.passphraseOnly, "passphrase-only", false, "delete what the passphrase opens the words with, and nothing else")
 	return cmd
@@ -75,7 +73,7 @@ func (d *deleteCommand) openWhole(cmd *cobra.Command) (*kept, error) {
 	} else if w != byPassphrase || len(given(cmd, "name", "identity", "identity-file")) > 0 {
 		return nil, usageError("pass --user NAME --passphrase-only", "--passphrase-only goes with --user, and with none of --name, --identity and --identity-file")
 	}
-	at, err := d.endpoints("")
+	at, err := d.endpoints(cmd, "")
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +91,11 @@ func (d *deleteCommand) confirm(cmd *cobra.Command, guardians int) error {
 	if !isTerminal(cmd.InOrStdin()) {
 		return usageError("add --yes", "nobody is there to confirm the delete: standard input is no terminal")
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Delete %s for good from %d guardians? Type yes: ", d.what(), guardians)
-	answer, err := bufio.NewReader(interruptible{cmd.Context(), cmd.InOrStdin()}).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return failure(fmt.Errorf("reading the confirmation: %w", err), "add --yes")
+	yes, err := askYes(cmd, fmt.Sprintf("Delete %s for good from %d guardians? Type yes: ", d.what(), guardians))
+	if err != nil {
+		return err
 	}
-	if strings.TrimSpace(answer) != "yes" {
+	if !yes {
 		return failure(fmt.Errorf("not confirmed, nothing was deleted"), "run it again and type yes, or add --yes")
 	}
 	return nil

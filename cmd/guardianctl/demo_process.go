@@ -10,12 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/vault-guardian/guardian/client"
-	"github.com/vault-guardian/guardian/envelope"
 )
 
 const (
@@ -53,9 +53,10 @@ func (l *launcher) close() { close(l.jobs) }
 
 // process is one guardian that runs.
 type process struct {
-	cmd     *exec.Cmd
-	address string
-	exited  chan struct{}
+	cmd      *exec.Cmd
+	address  string
+	guardian *client.Guardian // at address, without a token
+	exited   chan struct{}
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
@@ -67,54 +68,72 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-func nodeID(i int) string            { return fmt.Sprintf("guardian-%d", i+1) }
-func (d *demo) storage(i int) string { return filepath.Join(d.dir, nodeID(i)) }
-func (d *demo) tokenFile() string    { return filepath.Join(d.dir, "token") }
-func (d *demo) logFile(i int) string { return filepath.Join(d.dir, nodeID(i)+".log") }
+func nodeID(i int) string                   { return fmt.Sprintf("guardian-%d", i+1) }
+func (s *stage) storage(i int) string       { return filepath.Join(s.dir, nodeID(i)) }
+func (s *stage) tokenFile() string          { return filepath.Join(s.dir, "token") }
+func (s *stage) logFile(name string) string { return filepath.Join(s.dir, name+".log") }
 
-// startOne starts a guardian on a free port and waits until it listens.
-func (d *demo) startOne(ctx context.Context, i int) error {
-	logFile, err := os.OpenFile(d.logFile(i), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// startOne starts the guardian in place i on a free port and waits until it
+// listens.
+func (s *stage) startOne(ctx context.Context, i int) (err error) {
+	s.guardians[i], err = s.launch(ctx, nodeID(i), nodeID(i))
+	return err
+}
+
+// launch starts a guardian on a free port, with a directory and a log under
+// name, and waits until it listens.
+func (s *stage) launch(ctx context.Context, name, node string) (*process, error) {
+	started, stdout, err := s.spawn(ctx, name, node)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if started.address, err = listenAddress(ctx, stdout); err != nil {
+		return nil, fmt.Errorf("starting %s: %w\n%s", name, err, s.lastLog(name))
+	}
+	started.guardian, err = client.New("http://"+started.address, "")
+	return started, err
+}
+
+func (s *stage) spawn(ctx context.Context, name, node string) (started *process, stdout *os.File, err error) {
+	logFile, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer logFile.Close()
 	stdout, ours, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	cmd := exec.CommandContext(ctx, d.binary) //nolint:gosec // the guardian beside this program
-	cmd.Env, cmd.Dir = d.environment(i), d.dir
+	cmd := exec.CommandContext(ctx, s.binary) //nolint:gosec // the guardian beside this program
+	cmd.Env, cmd.Dir = s.environment(name, node), s.dir
 	cmd.Stdout, cmd.Stderr = ours, logFile
-	err = d.launcher.start(cmd)
+	err = s.launcher.start(cmd)
 	ours.Close()
 	if err != nil {
 		stdout.Close()
-		return fmt.Errorf("starting %s: %w", d.binary, err)
+		return nil, nil, fmt.Errorf("starting %s: %w", s.binary, err)
 	}
-	started := &process{cmd: cmd, exited: make(chan struct{})}
-	d.guardians[i] = started
+	started = &process{cmd: cmd, exited: make(chan struct{})}
+	s.started = append(s.started, started)
 	go func() {
 		cmd.Wait() //nolint:errcheck // how it ended is in its log
 		close(started.exited)
 	}()
-	if started.address, err = listenAddress(ctx, stdout); err != nil {
-		return fmt.Errorf("starting guardian %d: %w\n%s", i+1, err, d.lastLog(i))
-	}
-	return nil
+	return started, stdout, nil
 }
 
 // environment is ours without settings of other guardians.
-func (d *demo) environment(i int) []string {
+func (s *stage) environment(name, node string) []string {
 	var clean []string
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "GUARDIAN_") {
 			clean = append(clean, entry)
 		}
 	}
-	return append(clean,
-		"GUARDIAN_STORAGE="+d.storage(i), "GUARDIAN_NODE_ID="+nodeID(i),
-		"GUARDIAN_BIND=127.0.0.1:0", "GUARDIAN_SERVER_BEARER_TOKEN="+d.token)
+	return slices.Concat(clean, s.settings, []string{
+		"GUARDIAN_STORAGE=" + filepath.Join(s.dir, name), "GUARDIAN_NODE_ID=" + node,
+		"GUARDIAN_BIND=127.0.0.1:0", "GUARDIAN_SERVER_BEARER_TOKEN=" + s.token,
+	})
 }
 
 // listenAddress waits for the line that names the address. It takes stdout over.
@@ -141,35 +160,19 @@ func drain(stdout *os.File) {
 }
 
 // lastLog is the end of a guardian's log, for an error.
-func (d *demo) lastLog(i int) string {
+func (s *stage) lastLog(name string) string {
 	const most = 2000
-	text, err := os.ReadFile(d.logFile(i))
+	text, err := os.ReadFile(s.logFile(name))
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(text[max(0, len(text)-most):]))
 }
 
-// connect makes the vault of the guardians at their present addresses, with
-// nothing but the words for a key.
-func (d *demo) connect() (err error) {
-	var urls []string
-	for _, p := range d.guardians {
-		urls = append(urls, "http://"+p.address)
-	}
-	if d.root, err = envelope.FromMnemonic(d.words); err != nil {
-		return err
-	}
-	d.vault, err = client.NewVault(urls, []string{d.token}, 0, client.WithRoot(d.root))
-	return err
-}
-
-func (d *demo) killAll() {
+func (s *stage) killAll() {
 	var all sync.WaitGroup
-	for _, p := range d.guardians {
-		if p != nil {
-			all.Go(p.kill)
-		}
+	for _, p := range s.started {
+		all.Go(p.kill)
 	}
 	all.Wait()
 }

@@ -17,10 +17,10 @@ import (
 
 // startDemo runs the real program until it has printed a line with text, and
 // returns it with the directory that its files go to.
-func startDemo(t *testing.T, text string) (cmd *exec.Cmd, temp string) {
+func startDemo(t *testing.T, text string, flags ...string) (cmd *exec.Cmd, temp string) {
 	t.Helper()
 	temp = t.TempDir()
-	cmd = exec.Command(filepath.Join(binaries, "guardianctl"), "demo")
+	cmd = exec.Command(filepath.Join(binaries, "guardianctl"), append([]string{"demo"}, flags...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -68,15 +68,19 @@ func TestDemoSignals(t *testing.T) {
 	for _, test := range []struct {
 		at     string
 		signal syscall.Signal
+		flags  []string
 	}{
-		{"guardian 1:", syscall.SIGINT},
-		{"4. Stop", syscall.SIGINT},
-		{"6. Start", syscall.SIGTERM},
-		{"2. Encrypt", syscall.SIGHUP},
+		{"guardian 1:", syscall.SIGINT, nil},
+		{"4. Stop", syscall.SIGINT, nil},
+		{"6. Start", syscall.SIGTERM, nil},
+		{"2. Encrypt", syscall.SIGHUP, nil},
+		{"guardian-2: pid", syscall.SIGTERM, []string{"--cluster"}},
+		{"guardian-3 is suspect", syscall.SIGINT, []string{"--cluster"}}, // it is stopped
+		{"calls itself", syscall.SIGINT, []string{"--cluster"}},          // a sixth process runs
 	} {
 		t.Run(test.signal.String()+" at "+test.at, func(t *testing.T) {
 			t.Parallel()
-			cmd, temp := startDemo(t, test.at)
+			cmd, temp := startDemo(t, test.at, test.flags...)
 			if err := cmd.Process.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
@@ -95,14 +99,21 @@ func TestDemoSignals(t *testing.T) {
 }
 
 func TestGuardiansDieWithAKilledDemo(t *testing.T) {
-	t.Parallel()
-	cmd, temp := startDemo(t, "3. Who holds what")
-	if running(t, temp) == 0 { // later steps stop some of the five
-		t.Fatal("no guardian runs")
+	for at, flags := range map[string][]string{
+		"3. Who holds what":     nil, // later steps stop some of the five
+		"guardian-3 is suspect": {"--cluster"},
+	} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			cmd, temp := startDemo(t, at, flags...)
+			if n := running(t, temp); n != demoGuardians {
+				t.Fatalf("%d guardians run", n)
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			wantNoneRunning(t, temp)
+		})
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	wantNoneRunning(t, temp)
 }

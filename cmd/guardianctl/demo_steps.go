@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -15,21 +14,12 @@ import (
 	"github.com/vault-guardian/guardian/envelope"
 )
 
-// demoStep is one thing shown. It returns an error unless it saw it happen.
-type demoStep struct {
-	name, title string
-	do          func(context.Context) error
-}
-
 // Guardians, counted from 0, to which something happens.
 const (
 	firstStopped  = 1
 	secondStopped = 3
 	tampered      = 2
 )
-
-// demoAttempts bounds how often a step goes for the guardians that were late.
-const demoAttempts = 4
 
 func (d *demo) steps() []demoStep {
 	return []demoStep{
@@ -47,19 +37,15 @@ func (d *demo) steps() []demoStep {
 }
 
 func (d *demo) start(ctx context.Context) error {
-	if err := writeFile(d.tokenFile(), []byte(d.token+"\n"), false); err != nil {
-		return fmt.Errorf("keeping the token: %w", err)
+	if err := d.keepToken(); err != nil {
+		return err
 	}
 	for i := range d.guardians {
 		if err := d.startOne(ctx, i); err != nil {
 			return err
 		}
 	}
-	var err error
-	if d.words, err = envelope.NewMnemonic(); err != nil {
-		return err
-	}
-	if err := d.connect(); err != nil {
+	if err := d.reconnect(); err != nil {
 		return err
 	}
 	for i, status := range d.vault.Status(ctx) {
@@ -71,6 +57,15 @@ func (d *demo) start(ctx context.Context) error {
 	return nil
 }
 
+// reconnect finds the guardians at their present addresses.
+func (d *demo) reconnect() error {
+	var urls []string
+	for _, p := range d.guardians {
+		urls = append(urls, "http://"+p.address)
+	}
+	return d.connect(urls, d.token)
+}
+
 func (d *demo) store(ctx context.Context) error {
 	report, err := d.storeEverywhere(ctx)
 	if err != nil {
@@ -79,18 +74,6 @@ func (d *demo) store(ctx context.Context) error {
 	d.say("%s: %d bytes, version %d, stored by %d guardians (needed: %d)", shown(d.name), len(d.secret), report.Version, report.Got, report.Need)
 	d.say("no guardian can read it, nor can all of them: the key follows from 24 words that stay here")
 	return nil
-}
-
-// storeEverywhere stores until no guardian is without a share: on a slow
-// machine one may miss a push that the others have acknowledged.
-func (d *demo) storeEverywhere(ctx context.Context) (report client.PushReport, err error) {
-	for range demoAttempts {
-		report, err = d.vault.Store(ctx, d.root.Identity(), d.secret)
-		if err != nil || len(report.Lacking) == 0 {
-			return report, err
-		}
-	}
-	return report, errors.Join(report.Lacking...)
 }
 
 // showHoldings asks each guardian on its own, and keeps what it shows for
@@ -135,7 +118,7 @@ func (d *demo) stopTwo(ctx context.Context) error {
 }
 
 func (d *demo) recoverFromThree(ctx context.Context) error {
-	if err := d.connect(); err != nil {
+	if err := d.reconnect(); err != nil {
 		return err
 	}
 	secret, report, err := d.pull(ctx)
@@ -145,24 +128,11 @@ func (d *demo) recoverFromThree(ctx context.Context) error {
 	if report.Used != report.Threshold {
 		return fmt.Errorf("%d shares answered, not just %d", report.Used, report.Threshold)
 	}
-	if !report.Manifest {
-		return errors.New("the shares were not checked against the manifest that was signed with them")
-	}
-	path := filepath.Join(d.dir, "recovered-"+d.name)
-	if err := writeFile(path, secret, false); err != nil {
-		return fmt.Errorf("writing the file: %w", err)
+	if err := d.keepRecovered(secret); err != nil {
+		return err
 	}
 	d.say("%d shares rebuilt version %d: %d bytes, identical to the original", report.Used, report.Version, len(d.secret))
 	return nil
-}
-
-// pull recovers the file and compares it with the original.
-func (d *demo) pull(ctx context.Context) ([]byte, client.PullReport, error) {
-	secret, report, err := d.vault.Pull(ctx, d.root.Identity())
-	if err == nil && !bytes.Equal(secret, d.secret) {
-		err = errors.New("what was recovered is not the file that was stored")
-	}
-	return secret, report, err
 }
 
 func (d *demo) restart(ctx context.Context) error {
@@ -171,7 +141,7 @@ func (d *demo) restart(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.connect(); err != nil {
+	if err := d.reconnect(); err != nil {
 		return err
 	}
 	for _, status := range d.vault.Status(ctx) {

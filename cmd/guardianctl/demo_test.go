@@ -19,35 +19,38 @@ import (
 	"github.com/vault-guardian/guardian/envelope"
 )
 
-// testDemo is a demo of a short text with the real guardians, in a directory
+// testStage is a stage for a short text with the real guardians, in a directory
 // that the test can look into.
+func testStage(t *testing.T) (stage, *bytes.Buffer) {
+	t.Helper()
+	out := &bytes.Buffer{}
+	return stage{
+		demoFile: demoFile{name: "short.txt", secret: []byte("a short text")},
+		out:      out, parent: t.TempDir(), binary: filepath.Join(binaries, guardianBinary),
+		token: randomHex(), before: func(string) {},
+	}, out
+}
+
 func testDemo(t *testing.T) (*demo, *bytes.Buffer) {
 	t.Helper()
 	t.Parallel()
-	out := &bytes.Buffer{}
-	return &demo{
-		out: out, parent: t.TempDir(), binary: filepath.Join(binaries, guardianBinary), name: "short.txt",
-		secret: []byte("a short text"), token: randomHex(),
-		flip: flipLastByte, before: func(string) {},
-	}, out
+	s, out := testStage(t)
+	return newDemo(s), out
 }
 
 func TestDemo(t *testing.T) {
 	d, out := testDemo(t)
-	d.secret = opticks
+	d.name, d.secret = "opticks.txt", opticks
 	if err := d.run(t.Context(), false); err != nil {
 		t.Fatalf("demo: %v\n%s", err, out)
 	}
-	for _, want := range []string{
-		"431021 bytes, version 1, stored by 5 guardians", "x = 5", "identical to the original",
-		"integrity check failed", "4 of 5 shares are those that the manifest names", "all five refuse version 1", "all five refuse version 2",
-		"share not found", "All of it held.", "Next:",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the output lacks %q:\n%s", want, out)
-		}
-	}
-	wantNothingLeft(t, d)
+	wantShape(t, out.String(), []string{ // a busy machine stores more than one version in a step
+		`opticks\.txt: 431021 bytes, version \d, stored by 5 guardians .*`, `5 +x = 5 .*`, `.* identical to the original`,
+		`.* integrity check failed`, `4 of 5 shares are those that the manifest names, .*`,
+		`all five refuse version \d: .*`, `all five refuse version \d: .*`,
+		`.* share not found`, `All of it held\.`, `Next:`,
+	})
+	wantNothingLeft(t, &d.stage)
 }
 
 func TestDemoKeeps(t *testing.T) {
@@ -62,20 +65,18 @@ func TestDemoKeeps(t *testing.T) {
 	if !strings.Contains(out.String(), "GUARDIAN_STORAGE="+d.storage(4)) {
 		t.Errorf("the output does not say how to start the guardians again:\n%s", out)
 	}
-	for _, p := range d.guardians {
+	for _, p := range d.started {
 		wantEnded(t, p)
 	}
 }
 
-func wantNothingLeft(t *testing.T, d *demo) {
+func wantNothingLeft(t *testing.T, s *stage) {
 	t.Helper()
-	if _, err := os.Lstat(d.dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the directory %s is left: %v", d.dir, err)
+	if _, err := os.Lstat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory %s is left: %v", s.dir, err)
 	}
-	for _, p := range d.guardians {
-		if p != nil {
-			wantEnded(t, p)
-		}
+	for _, p := range s.started {
+		wantEnded(t, p)
 	}
 }
 
@@ -149,7 +150,7 @@ func TestDemoNoticesABrokenStep(t *testing.T) {
 			if code := advised(err).code; code == exitOK {
 				t.Errorf("exit code %d", code)
 			}
-			wantNothingLeft(t, d)
+			wantNothingLeft(t, &d.stage)
 		})
 	}
 }
@@ -198,7 +199,7 @@ func (d *demo) lie(t *testing.T, route string, answer func(*http.Request) string
 		d.guardians[i].address = address
 	}
 	d.binary = guardian
-	if err := d.connect(); err != nil {
+	if err := d.reconnect(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -250,7 +251,7 @@ func TestDemoEndsWithItsContext(t *testing.T) {
 			if err := d.run(ctx, false); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the demo ended with %v", err)
 			}
-			wantNothingLeft(t, d)
+			wantNothingLeft(t, &d.stage)
 		})
 	}
 }

@@ -34,43 +34,57 @@ const (
 // vaultFlags are the flags of every command that talks to guardians.
 type vaultFlags struct {
 	guardians []string
+	fromFlags
 	tokenFile string
-	caFile    string
 	threshold int
-	timeout   time.Duration
-	json      bool
+	// writes makes a list of guardians that is known to lack some an error.
+	writes bool
+	callFlags
 }
 
 func (f *vaultFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.guardians, "guardians", nil, "the guardians, in the order of their shares: url,url,... (or "+guardiansVariable+")")
+	f.fromFlags.register(cmd)
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the guardians' bearer token: one for all, or one a line in their order")
-	flags.StringVar(&f.caFile, "ca-file", "", "file with the certificate authorities of https guardians, in place of the system's")
 	flags.IntVar(&f.threshold, "threshold", 0, "shares that rebuild the file, K (default a third of the guardians, at least 3)")
+	f.callFlags.register(cmd)
+}
+
+// callFlags are about calls, whomever they go to.
+type callFlags struct {
+	caFile  string
+	timeout time.Duration
+	json    bool
+}
+
+func (f *callFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.caFile, "ca-file", "", "file with the certificate authorities of https guardians, in place of the system's")
 	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "give up after this long")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 
 // endpoints are the guardians that flags and environment name, and how they are
-// spoken to.
+// spoken to. members are who they are, where a roster or a confirmed list says
+// so, in order of index, else nil.
 type endpoints struct {
 	flags        *vaultFlags
 	urls, tokens []string
 	roots        *x509.CertPool
+	members      []client.Member
 }
 
-// endpoints reads all that the flags name. What is wrong with it, or with the
-// name of a secret, is found here, before anybody is asked for one.
-func (f *vaultFlags) endpoints(name string) (*endpoints, error) {
-	urls := f.guardians
-	if len(urls) == 0 {
-		urls = strings.FieldsFunc(os.Getenv(guardiansVariable), func(r rune) bool { return r == ',' })
+// endpoints reads all that the flags name, and asks for the list of guardians
+// where they say so. What is wrong with it, or with the name of a secret, is
+// found here, before anybody is asked for one.
+func (f *vaultFlags) endpoints(cmd *cobra.Command, name string) (*endpoints, error) {
+	urls, from, err := f.source(cmd)
+	if err != nil {
+		return nil, err
 	}
-	if len(urls) == 0 {
-		return nil, usageError("pass for example --guardians "+exampleGuardians+", or set "+guardiansVariable, "no guardians given")
-	}
-	if f.timeout <= 0 {
-		return nil, usageError("pass for example --timeout 20s", "--timeout must be positive")
+	if err := f.checkTimeout(); err != nil {
+		return nil, err
 	}
 	tokens, err := f.tokens()
 	if err != nil {
@@ -80,9 +94,47 @@ func (f *vaultFlags) endpoints(name string) (*endpoints, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := &endpoints{f, urls, tokens, roots}
+	at := &endpoints{flags: f, urls: urls, tokens: tokens, roots: roots}
+	if from != "" {
+		if at.members, err = f.membersFrom(cmd, from, roots); err != nil {
+			return nil, err
+		}
+		at.urls = urlsOf(at.members)
+	}
 	_, err = at.rehearsal(name)
 	return at, err
+}
+
+// source is where the guardians are named: their URLs, or the one to ask. Flags
+// come before the environment.
+func (f *vaultFlags) source(cmd *cobra.Command) (urls []string, from string, err error) {
+	if err := notEmpty(cmd, "guardians-from", "roster-key"); err != nil {
+		return nil, "", err
+	}
+	byFlag := len(f.guardians) > 0 || f.from != ""
+	urls, from = f.guardians, f.from
+	if !byFlag {
+		urls = strings.FieldsFunc(os.Getenv(guardiansVariable), func(r rune) bool { return r == ',' })
+		from = os.Getenv(guardiansFromVariable)
+	}
+	switch {
+	case len(urls) > 0 && from != "" && byFlag:
+		return nil, "", usageError("keep one of them", "--guardians and --guardians-from are both given")
+	case len(urls) > 0 && from != "":
+		return nil, "", usageError("unset one of them, or pass --guardians or --guardians-from", "%s and %s are both set", guardiansVariable, guardiansFromVariable)
+	case from == "" && len(given(cmd, "roster-key", "trust-on-first-use")) > 0:
+		return nil, "", usageError("add --guardians-from URL", "--roster-key and --trust-on-first-use go with --guardians-from")
+	case len(urls) == 0 && from == "":
+		return nil, "", usageError("pass for example --guardians "+exampleGuardians+", or set "+guardiansVariable+"; or pass --guardians-from URL, to ask one guardian for the list", "no guardians given")
+	}
+	return urls, from, nil
+}
+
+func (f *callFlags) checkTimeout() error {
+	if f.timeout <= 0 {
+		return usageError("pass for example --timeout 20s", "--timeout must be positive")
+	}
+	return nil
 }
 
 // rehearsal is the vault of an owner that nobody is, to try what needs one.
@@ -97,9 +149,12 @@ func (e *endpoints) rehearsal(name string) (*client.Vault, error) {
 // vault is that of the owner of root, or nobody's for nil, and of one name of
 // that owner's where it is not "".
 func (e *endpoints) vault(root *envelope.Root, name string) (*client.Vault, error) {
-	vault, err := client.NewVault(e.urls, e.tokens, e.flags.threshold, client.WithRoot(root), client.WithName(name), client.WithRootCAs(e.roots))
+	vault, err := client.NewVault(e.urls, e.tokens, e.flags.threshold, client.WithRoot(root), client.WithName(name), client.WithRootCAs(e.roots), client.WithMembers(e.members))
 	if errors.Is(err, api.ErrInvalidName) {
 		return nil, usageError("choose another name with --name", "%w", err)
+	}
+	if err != nil && e.members != nil {
+		return nil, usageError("correct --token-file (one token for all, or one a line in the order of the share indices) and --threshold", "%w", err)
 	}
 	if err != nil {
 		return nil, usageError("correct --guardians (or "+guardiansVariable+"), --token-file and --threshold", "%w", err)
@@ -129,7 +184,7 @@ func (f *vaultFlags) tokens() ([]string, error) {
 }
 
 // roots are the authorities in --ca-file, nil for the system's.
-func (f *vaultFlags) roots() (*x509.CertPool, error) {
+func (f *callFlags) roots() (*x509.CertPool, error) {
 	if f.caFile == "" {
 		return nil, nil
 	}
@@ -146,7 +201,7 @@ func (f *vaultFlags) roots() (*x509.CertPool, error) {
 
 // ask gives do the time that --timeout allows. A command that a signal or that
 // limit ended is told from guardians that failed.
-func (f *vaultFlags) ask(cmd *cobra.Command, doing string, do func(context.Context) error) error {
+func (f *callFlags) ask(cmd *cobra.Command, doing string, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 	defer cancel()
 	defer showProgress(cmd.ErrOrStderr(), doing)()

@@ -57,7 +57,7 @@ func (f *keptFlags) open(cmd *cobra.Command) (*kept, error) {
 		return nil, usageError("pass --key-file FILE, --mnemonic or --user NAME, as when it was stored; for what another client stored without a key --identity or --identity-file",
 			"no key and no identity given")
 	}
-	at, err := f.endpoints(f.name)
+	at, err := f.endpoints(cmd, f.name)
 	if err != nil {
 		return nil, err
 	}

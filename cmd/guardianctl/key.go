@@ -33,9 +33,15 @@ func createKey(path string) (*envelope.Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
-	text := append(hex.AppendEncode([]byte(keyHeader+"\n"), key), '\n')
+	return root, writeKey(path, keyHeader, key)
+}
+
+// writeKey keeps a key in a new file, 0600: a header and the key in hex, a line
+// each.
+func writeKey(path, header string, key []byte) error {
+	text := append(hex.AppendEncode([]byte(header+"\n"), key), '\n')
 	defer clear(text)
-	return root, writeFile(path, text, false)
+	return writeFile(path, text, false)
 }
 
 // readKey reads a key file that is its owner's alone.
@@ -69,7 +75,7 @@ func readPrivate(path string, limit int) ([]byte, error) {
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, failure(
-			fmt.Errorf("%s is open to others (mode %04o): whoever has what is in it owns what is stored with it", path, mode),
+			fmt.Errorf("%s is open to others (mode %04o): what is in it must be known to you alone", path, mode),
 			"chmod 600 "+shellWord(path)+", and make a new one if somebody else may have read it",
 		)
 	}
@@ -78,15 +84,26 @@ func readPrivate(path string, limit int) ([]byte, error) {
 
 // parseKey reads the text of a key file. Its errors do not quote it.
 func parseKey(text []byte) (*envelope.Root, error) {
-	header, digits, _ := bytes.Cut(text, []byte("\n"))
-	if string(header) != keyHeader {
-		return nil, errors.New("this is no key file: the first line is not " + keyHeader)
+	key, err := keyIn(text, keyHeader)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return envelope.FromKeyFile(key)
+}
+
+// keyIn is the key in the text of a file that writeKey has written. Its errors
+// do not quote it.
+func keyIn(text []byte, header string) ([]byte, error) {
+	first, digits, _ := bytes.Cut(text, []byte("\n"))
+	if string(first) != header {
+		return nil, errors.New("this is no key file: the first line is not " + header)
 	}
 	digits = bytes.TrimSuffix(digits, []byte("\n"))
 	key := make([]byte, hex.DecodedLen(len(digits)))
-	defer clear(key)
 	if _, err := hex.Decode(key, digits); err != nil || len(key) != keySize {
+		clear(key)
 		return nil, fmt.Errorf("the key is damaged: the second line, the last one, is not %d hex digits", 2*keySize)
 	}
-	return envelope.FromKeyFile(key)
+	return key, nil
 }

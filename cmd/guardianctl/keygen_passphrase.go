@@ -50,6 +50,7 @@ without asking anybody.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return k.run(cmd) },
 	}
 	k.vaultFlags.register(cmd)
+	k.writes = true
 	k.mnemonicFlags.register(cmd)
 	k.passphraseFlags.register(cmd, "file with a passphrase of your own, - for standard input; needs --own-passphrase")
 	k.output.register(cmd, "file to write the passphrase to, in place of the terminal")
@@ -61,7 +62,7 @@ func (k *keygenPassphraseCommand) run(cmd *cobra.Command) error {
 	if err := k.check(cmd); err != nil {
 		return err
 	}
-	at, err := k.endpoints("")
+	at, err := k.endpoints(cmd, "")
 	if err != nil {
 		return err
 	}

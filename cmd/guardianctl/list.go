@@ -45,7 +45,7 @@ func (l *listCommand) run(cmd *cobra.Command) error {
 	if w == noWay {
 		return usageError("pass --key-file FILE, --mnemonic or --user NAME", "no key given")
 	}
-	at, err := l.endpoints("")
+	at, err := l.endpoints(cmd, "")
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,19 @@ func (m *migration) copyAll(ctx context.Context, cmd *cobra.Command) error {
 		return stopped(ctx, err, progress.done.Load())
 	}
 	problem := result.err()
+	if problem == nil && !m.dryRun {
+		problem = m.copyMembership(ctx)
+	}
 	return cmp.Or(m.print(cmd, &result, problem == nil), problem)
+}
+
+// copyMembership has the destination know the members of the cluster that the
+// source knew, unless it knows some already.
+func (m *migration) copyMembership(ctx context.Context) error {
+	if err := m.src.CopyMembershipTo(ctx, m.dst); err != nil {
+		return failure(storageError(fmt.Errorf("copying what it keeps of its cluster: %w", err)), "run it again")
+	}
+	return nil
 }
 
 func (m *migration) copySlot(ctx context.Context, slot guardian.Slot) (guardian.CopyOutcome, error) {

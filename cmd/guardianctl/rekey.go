@@ -126,7 +126,14 @@ func (r *rekeyResult) finish(ctx context.Context, n *guardian.Node) error {
 	case n.PrimaryKeyID() != r.KeyID:
 		return failure(fmt.Errorf("the primary key changed from %q to %q meanwhile", r.KeyID, n.PrimaryKeyID()), "run it again")
 	}
-	done, err := n.RekeyCanary(ctx)
+	done, err := n.RekeyMembership(ctx)
+	if err != nil {
+		return failure(storageError(fmt.Errorf("re-sealing what it keeps of its cluster: %w", err)), "run it again")
+	}
+	if done {
+		r.Resealed++
+	}
+	done, err = n.RekeyCanary(ctx)
 	if err != nil {
 		return failure(storageError(fmt.Errorf("re-sealing the canary: %w", err)), "run it again")
 	}

@@ -73,9 +73,9 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 		return usageError(advice, "%w", err)
 	})
 	root.AddCommand(
-		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
+		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newGuardiansCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
 		newSplitCommand(), newCombineCommand(), newDemoCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(),
 	)
 	completeAll(root)
 	return root

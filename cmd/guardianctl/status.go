@@ -22,22 +22,41 @@ const (
 	stateUnreachable = "unreachable"
 	stateRefused     = "refused"
 	stateWrongURL    = "wrong URL"
+	stateInvalid     = "invalid answer"
 )
 
+type statusCommand struct {
+	vaultFlags
+	cluster bool
+	watch   time.Duration
+}
+
 func newStatusCommand() *cobra.Command {
-	var f vaultFlags
+	var s statusCommand
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the guardians are",
 		Long: `Ask every guardian for its state. Exits 4 when too few answer for a push to be
 acknowledged. A guardian answers this to everybody: the bearer token is not
-checked.`,
+checked.
+
+With --cluster each is also asked how it sees the others. The first table shows
+each member in the state that most say it has, the second how each guardian sees
+the whole; where they disagree is told below.
+
+With --watch it is shown again and again, until Ctrl-C, with exit code 0. Without
+--timeout a silent guardian then holds up no table for more than 3 seconds.`,
 		Example: `  guardianctl status --guardians ` + exampleGuardians + `
+  guardianctl status --cluster --guardians-from http://127.0.0.1:7501
+  guardianctl status --cluster --watch=5s
   guardianctl status --json`,
-		Args: takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return status(cmd, &f) },
+		Args: s.noPause,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}
-	f.register(cmd)
+	s.register(cmd)
+	cmd.Flags().BoolVar(&s.cluster, "cluster", false, "compare how the guardians see each other")
+	cmd.Flags().DurationVar(&s.watch, "watch", 0, "show it again and again, with this pause between")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
 }
 
@@ -52,8 +71,12 @@ type guardianRow struct {
 	Error             string  `json:"error,omitempty"`
 }
 
-func status(cmd *cobra.Command, f *vaultFlags) error {
-	at, err := f.endpoints("")
+func (s *statusCommand) run(cmd *cobra.Command) error {
+	watching := cmd.Flags().Changed("watch")
+	if watching && s.watch < shortestPause {
+		return usageError("pass for example --watch=5s", "--watch needs a pause of %s at least", shortestPause)
+	}
+	at, err := s.endpoints(cmd, "")
 	if err != nil {
 		return err
 	}
@@ -61,18 +84,42 @@ func status(cmd *cobra.Command, f *vaultFlags) error {
 	if err != nil {
 		return err
 	}
-	var all []client.GuardianStatus
-	err = f.ask(cmd, "asking", func(ctx context.Context) error {
-		all = vault.Status(ctx)
-		return enoughReachable(vault, all)
+	if watching {
+		return s.again(cmd, vault, at.members)
+	}
+	var show func(io.Writer) error
+	err = s.ask(cmd, "asking", func(ctx context.Context) (err error) {
+		show, err = s.look(ctx, vault, at.members)
+		return err
 	})
 	if err != nil && cmd.Context().Err() != nil {
 		return err // what they did not say is no state of theirs
 	}
-	if err := printStatus(cmd.OutOrStdout(), f.json, rows(all)); err != nil {
+	if err := show(cmd.OutOrStdout()); err != nil {
 		return err
 	}
 	return err
+}
+
+// look asks the guardians, and returns what prints their answers; the error says
+// that too few answered.
+func (s *statusCommand) look(ctx context.Context, vault *client.Vault, members []client.Member) (show func(io.Writer) error, err error) {
+	if s.cluster {
+		views := vault.Views(ctx)
+		return func(out io.Writer) error { return printCluster(out, s.json, compare(views, members)) }, enoughReachable(vault, errsOf(views, func(v client.GuardianView) error { return v.Err }))
+	}
+	all := vault.Status(ctx)
+	return func(out io.Writer) error { return printStatus(out, s.json, rows(all)) }, enoughReachable(vault, errsOf(all, func(g client.GuardianStatus) error { return g.Err }))
+}
+
+// errsOf are the errors among answers.
+func errsOf[T any](all []T, errOf func(T) error) (errs []error) {
+	for _, answer := range all {
+		if err := errOf(answer); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 func rows(all []client.GuardianStatus) []guardianRow {
@@ -96,6 +143,8 @@ func stateOf(err error) string {
 	switch {
 	case errors.Is(err, api.ErrNoRoute):
 		return stateWrongURL
+	case errors.Is(err, client.ErrInvalidList):
+		return stateInvalid
 	case ok && said.Status != 0:
 		return stateRefused
 	}
@@ -116,18 +165,27 @@ func printStatus(out io.Writer, asJSON bool, list []guardianRow) error {
 }
 
 func shareCount(row guardianRow) string {
-	switch {
-	case row.Error != "":
+	if row.Error != "" {
 		return "-"
-	case row.SharesApproximate:
-		return "~" + strconv.FormatInt(row.Shares, 10)
 	}
-	return strconv.FormatInt(row.Shares, 10)
+	return countOf(row.Shares, row.SharesApproximate)
 }
 
-// plain keeps what a guardian says of itself from driving the terminal.
-func plain(text string) string {
-	const longest = 40
+func countOf(shares int64, approximate bool) string {
+	if approximate {
+		return "~" + strconv.FormatInt(shares, 10)
+	}
+	return strconv.FormatInt(shares, 10)
+}
+
+// plain keeps what a guardian says of itself from driving the terminal. A key in
+// hex is the longest that it lets through.
+func plain(text string) string { return plainUpTo(text, 64) }
+
+// plainURL is plain for a URL.
+func plainURL(text string) string { return plainUpTo(text, 512) }
+
+func plainUpTo(text string, longest int) string {
 	if len(text) > longest || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 		return "?"
 	}
@@ -141,14 +199,8 @@ func orDash(text string) string {
 	return text
 }
 
-func enoughReachable(vault *client.Vault, all []client.GuardianStatus) error {
-	var errs []error
-	for _, g := range all {
-		if g.Err != nil {
-			errs = append(errs, g.Err)
-		}
-	}
-	if got, need := len(all)-len(errs), vault.WriteQuorum(); got < need {
+func enoughReachable(vault *client.Vault, errs []error) error {
+	if got, need := len(vault.Guardians())-len(errs), vault.WriteQuorum(); got < need {
 		text := fmt.Sprintf("too few guardians answer to store anything: needed %d, got %d", need, got)
 		for _, err := range errs {
 			text += "\n  " + err.Error()

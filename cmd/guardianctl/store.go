@@ -42,6 +42,7 @@ again with nothing else kept. One key keeps one file, and any number with --name
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, append(args, "-")[0]) },
 	}
 	s.vaultFlags.register(cmd)
+	s.writes = true
 	s.wayFlags.register(cmd)
 	s.nameFlags.register(cmd)
 	return cmd
@@ -99,7 +100,7 @@ func (s *storeCommand) check(cmd *cobra.Command, input string) (way, *endpoints,
 	if err := oneSource(cmd, "name the file to store, or put the words or passphrase in a file that is yours alone (--mnemonic-file, --passphrase-file)", file, s.reads(w)); err != nil {
 		return w, nil, err
 	}
-	at, err := s.endpoints(s.name)
+	at, err := s.endpoints(cmd, s.name)
 	return w, at, err
 }
 

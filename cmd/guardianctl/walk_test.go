@@ -25,7 +25,9 @@ import (
 // `delete DIR IDENTITY VERSION` are what a guardian does there, `holds DIR
 // IDENTITY VERSION TEXT` fails unless it serves that. `rotate DIR` adds key k2
 // as primary to DIR/integrity.key, `retire DIR` takes k1 out. `damage DIR
-// IDENTITY` changes the share. $ID1 to $ID9 are identities.
+// IDENTITY` changes the share. `pin DIR SERIAL NODE...` has the guardian know
+// these nodes, and a roster of them if SERIAL is not 0. $ID1 to $ID9 are
+// identities.
 func TestStorageScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/storage",
@@ -40,6 +42,7 @@ func TestStorageScripts(t *testing.T) {
 			"push":   onDirectory(push),
 			"delete": onDirectory(remove),
 			"holds":  onDirectory(holds),
+			"pin":    onDirectory(pin),
 			"rotate": onKeyFile(func(ring *keyFile) { ring.Primary, ring.Keys["k2"] = "k2", strings.Repeat("02", integrity.KeySize) }),
 			"retire": onKeyFile(func(ring *keyFile) { delete(ring.Keys, "k1") }),
 			"damage": func(script *testscript.TestScript, _ bool, args []string) {
