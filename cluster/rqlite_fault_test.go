@@ -156,7 +156,7 @@ func TestRqliteHostile(t *testing.T) {
 			c := rqlitetest.New(t, 2, rqlitetest.Options{User: "guardian", Password: secret})
 			c.Elsewhere = elsewhere.URL
 			c.Inject = func(rqlitetest.Call) rqlitetest.Fault { return test.fault }
-			patience := 600 * time.Millisecond
+			patience := 3 * time.Second
 			if test.fault == rqlitetest.Endless {
 				patience = 6 * time.Second // in a third of which a busy machine reads up to the bound
 			}
@@ -225,9 +225,10 @@ func TestRqliteNodesDown(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%d and %d", first, second), func(t *testing.T) {
+				t.Parallel()
 				c := rqlitetest.New(t, 3, rqlitetest.Options{})
 				third := 3 - first - second
-				r := openRqlite(t, c.URL(), cluster.WithPatience(500*time.Millisecond))
+				r := openRqlite(t, c.URL(), cluster.WithPatience(3*time.Second))
 				wantIndex(t, r, guardianCalled("a"), 1)
 				c.Stop(first)
 				c.Elect(second)
@@ -248,9 +249,10 @@ func TestRqliteNodesDown(t *testing.T) {
 
 // TestRqliteDownAtFirst opens a registry whose nodes come later.
 func TestRqliteDownAtFirst(t *testing.T) {
+	t.Parallel()
 	c := rqlitetest.New(t, 1, rqlitetest.Options{User: "guardian", Password: secret})
 	c.Stop(0)
-	r := openRqlite(t, c.URL(), cluster.WithPatience(200*time.Millisecond))
+	r := openRqlite(t, c.URL(), cluster.WithPatience(2*time.Second))
 	for name, err := range callAll(t.Context(), r) {
 		wantHarmless(t, name, err, "connection refused")
 	}
@@ -294,7 +296,7 @@ func TestRqliteEndedContext(t *testing.T) {
 func TestRqliteReplaced(t *testing.T) {
 	first, second := rqlitetest.New(t, 1, rqlitetest.Options{}), rqlitetest.New(t, 1, rqlitetest.Options{})
 	second.Stop(0)
-	r := openRqlite(t, "rqlite+http://"+first.Addresses()[0]+","+second.Addresses()[0], cluster.WithPatience(time.Second))
+	r := openRqlite(t, "rqlite+http://"+first.Addresses()[0]+","+second.Addresses()[0], cluster.WithPatience(3*time.Second))
 	wantIndex(t, r, guardianCalled("a"), 1)
 	first.Stop(0)
 	second.Start(t, 0)
@@ -339,6 +341,7 @@ func TestRqliteBlob(t *testing.T) {
 }
 
 func TestRqliteTLS(t *testing.T) {
+	t.Parallel()
 	c := rqlitetest.New(t, 3, rqlitetest.Options{TLS: true, User: "guardian", Password: secret})
 	authority := cluster.WithCAFile(c.CAFile(t))
 	r := openRqlite(t, c.URL(), authority)
@@ -348,7 +351,7 @@ func TestRqliteTLS(t *testing.T) {
 	wantMembers(t, openRqlite(t, c.URL(), authority), 1)
 	c.Start(t, 0)
 
-	patience := cluster.WithPatience(200 * time.Millisecond)
+	patience := cluster.WithPatience(2 * time.Second)
 	for name, err := range callAll(t.Context(), openRqlite(t, c.URL(), patience)) {
 		wantHarmless(t, name, err, "certificate")
 	}
