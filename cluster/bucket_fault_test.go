@@ -205,7 +205,7 @@ func TestBucketSwapInDoubt(t *testing.T) {
 			rev := wantSwap(t, other, cluster.Revision{})
 			faulty := &backendtest.Faulty{Backend: memory}
 			puts := 0
-			faulty.Inject = func(c backendtest.Call) backendtest.Fault {
+			faulty.SetInject(func(c backendtest.Call) backendtest.Fault {
 				if c.Op != backendtest.OpPut {
 					return backendtest.None
 				}
@@ -214,7 +214,7 @@ func TestBucketSwapInDoubt(t *testing.T) {
 				}
 				follow(t, other, test.writers)
 				return backendtest.None
-			}
+			})
 			now, err := cluster.NewBucket(faulty, nil).Swap(t.Context(), "key", []byte("new"), rev)
 			if !errors.Is(err, test.want) {
 				t.Fatalf("Swap = %v, want %v", err, test.want)

@@ -12,17 +12,17 @@ func TestAuditSegmentsAreWrittenOnce(t *testing.T) {
 	for _, fault := range []backendtest.Fault{backendtest.None, backendtest.NotApplied, backendtest.AnswerLost} {
 		store := &backendtest.Faulty{Backend: backendtest.NewMemory()}
 		n := openNode(t, store)
-		store.Inject = func(c backendtest.Call) backendtest.Fault {
+		store.SetInject(func(c backendtest.Call) backendtest.Fault {
 			if c.Op == backendtest.OpPut && c.Key == "audit/chain/000001" {
 				return fault
 			}
 			return backendtest.None
-		}
+		})
 		err := n.PutSegment(t.Context(), "chain/000001", []byte("line"))
 		if stored := fault != backendtest.NotApplied; (err == nil) != stored || !stored && !errors.Is(err, api.ErrStorageUnavailable) {
 			t.Errorf("fault %d: %v", fault, err)
 		}
-		store.Inject = nil
+		store.SetInject(nil)
 		if err := n.PutSegment(t.Context(), "chain/000001", []byte("line")); err != nil {
 			t.Errorf("the same again: %v", err)
 		}

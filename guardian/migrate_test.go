@@ -275,12 +275,12 @@ func copyWithFault(t *testing.T, c *copyCase, update, atSource bool, step int, f
 	if atSource {
 		faulty, before = watch(c.n)
 	}
-	faulty.Inject = func(call backendtest.Call) backendtest.Fault {
+	faulty.SetInject(func(call backendtest.Call) backendtest.Fault {
 		if call.N == before+step {
 			return fault
 		}
 		return backendtest.None
-	}
+	})
 	_, err := c.n.CopyTo(t.Context(), c.dst, c.slot)
 	if err != nil && !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Fatal(err)
@@ -289,7 +289,7 @@ func copyWithFault(t *testing.T, c *copyCase, update, atSource bool, step int, f
 		t.Errorf("the wrong side is blamed: %v", err)
 	}
 	calls := len(faulty.Calls())
-	faulty.Inject = nil
+	faulty.SetInject(nil)
 	after := openNode(t, c.there)
 	got, errPull := after.Pull(t.Context(), c.slot, nil, Caller{})
 	switch {
@@ -352,13 +352,13 @@ func TestOthersBetweenTheStepsOfCopy(t *testing.T) {
 					faulty, before = watch(c.n)
 					beside = openNode(t, c.here)
 				}
-				faulty.Inject = func(call backendtest.Call) backendtest.Fault {
+				faulty.SetInject(func(call backendtest.Call) backendtest.Fault {
 					if call.N == before+step {
 						other.do(t, beside)
 						settle(t, beside)
 					}
 					return backendtest.None
-				}
+				})
 				if _, err := c.n.CopyTo(t.Context(), c.dst, slot); err != nil {
 					t.Fatal(err)
 				}
@@ -396,12 +396,12 @@ func TestCopyIsReadBack(t *testing.T) {
 	c := prepareCopy(t, false)
 	faulty, _ := watch(c.dst)
 	dropped := false
-	faulty.Inject = func(call backendtest.Call) backendtest.Fault {
+	faulty.SetInject(func(call backendtest.Call) backendtest.Fault {
 		if call.Op == backendtest.OpPut && call.Key == c.slot.commitKey() && !dropped {
 			dropped = c.dst.dropGeneration(t.Context(), c.slot, mustFind(t, c.n, c.slot))
 		}
 		return backendtest.None
-	}
+	})
 	if _, err := c.n.CopyTo(t.Context(), c.dst, c.slot); err != nil || !dropped {
 		t.Fatal(err)
 	}

@@ -271,12 +271,12 @@ func rekeyWithFault(t *testing.T, step int, fault backendtest.Fault) bool {
 
 	n := nodeWith(t, &backendtest.Faulty{Backend: store}, "k2", "k1")
 	faulty, opening := watch(n)
-	faulty.Inject = func(call backendtest.Call) backendtest.Fault {
+	faulty.SetInject(func(call backendtest.Call) backendtest.Fault {
 		if call.N == opening+step {
 			return fault
 		}
 		return backendtest.None
-	}
+	})
 	if err := all(n); err != nil && !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func rekeyBetween(t *testing.T, primary []string, what string, rekeyAt, faultAt 
 	rekeyer := nodeWith(t, store, "k2", "k1")
 	n := nodeWith(t, &backendtest.Faulty{Backend: store}, primary...)
 	faulty, opening := watch(n)
-	faulty.Inject = func(call backendtest.Call) backendtest.Fault {
+	faulty.SetInject(func(call backendtest.Call) backendtest.Fault {
 		if call.N == opening+rekeyAt {
 			if _, _, err := rekeyer.Rekey(t.Context(), slot); err != nil && !errors.Is(err, api.ErrStorageUnavailable) {
 				t.Errorf("Rekey: %v", err)
@@ -351,7 +351,7 @@ func rekeyBetween(t *testing.T, primary []string, what string, rekeyAt, faultAt 
 			return fault
 		}
 		return backendtest.None
-	}
+	})
 	request := func(n *Node) error {
 		if what == "delete" {
 			return n.Delete(t.Context(), slot, 1, Caller{})
@@ -411,13 +411,13 @@ func TestOthersBetweenTheStepsOfRekey(t *testing.T) {
 				beside := nodeWith(t, store, "k2", "k1")
 				n := nodeWith(t, &backendtest.Faulty{Backend: store}, "k2", "k1")
 				faulty, opening := watch(n)
-				faulty.Inject = func(call backendtest.Call) backendtest.Fault {
+				faulty.SetInject(func(call backendtest.Call) backendtest.Fault {
 					if call.N == opening+step {
 						other.do(t, beside)
 						settle(t, beside)
 					}
 					return backendtest.None
-				}
+				})
 				if _, _, err := n.Rekey(t.Context(), slot); err != nil {
 					t.Fatal(err)
 				}

@@ -103,12 +103,12 @@ func TestSecretsOfAFailingStorage(t *testing.T) {
 	for _, failing := range []string{"", "version", "checksum.bin"} {
 		store := &backendtest.Faulty{Backend: memory}
 		n := openNode(t, store)
-		store.Inject = func(call backendtest.Call) backendtest.Fault {
+		store.SetInject(func(call backendtest.Call) backendtest.Fault {
 			if call.Op == backendtest.OpListSegments && failing == "" || failing != "" && strings.HasSuffix(call.Key, failing) {
 				return backendtest.NotApplied
 			}
 			return backendtest.None
-		}
+		})
 		if found, err := n.Secrets(t.Context(), secretsOwner, Caller{}); !errors.Is(err, api.ErrStorageUnavailable) {
 			t.Errorf("with %q unreadable: %v, %v", failing, found, err)
 		}

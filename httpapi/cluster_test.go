@@ -200,7 +200,7 @@ func TestDegraded(t *testing.T) {
 		if got := word(); got != "ok" {
 			t.Errorf("with all alive again: %s", got)
 		}
-		p.store.Inject = func(backendtest.Call) backendtest.Fault { return backendtest.NotApplied }
+		p.store.SetInject(func(backendtest.Call) backendtest.Fault { return backendtest.NotApplied })
 		calls.silence("m2")
 		time.Sleep(time.Minute)
 		p.monitor.Probe(t.Context())

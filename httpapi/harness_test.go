@@ -154,7 +154,7 @@ func newPlaneOver(t testing.TB, from setup, options ...option) *plane {
 		o(&cfg, level)
 	}
 	p.node = newNodeWith(t, p.store, sealer, guardian.Config{Ownership: cfg.Ownership, MaxBytes: from.maxBytes, Logger: log})
-	p.store.Inject = from.inject
+	p.store.SetInject(from.inject)
 	p.monitor = httpapi.NewMonitor(p.node.Check, time.Minute)
 	p.monitor.Probe(t.Context())
 	cfg.Node, cfg.Health = p.node, p.monitor

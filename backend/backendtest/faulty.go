@@ -55,13 +55,21 @@ type Faulty struct {
 	backend.Backend
 	// Inject decides about one call; nil lets all through. It is called by
 	// the goroutine of the call, without a lock held, so it may also block.
+	// Once calls are made, change it with SetInject.
 	Inject func(Call) Fault
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards calls, and Inject once calls are made
 	calls []Call
 }
 
 var _ backend.Backend = (*Faulty)(nil)
+
+// SetInject changes Inject for the calls that begin from now on.
+func (f *Faulty) SetInject(inject func(Call) Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Inject = inject
+}
 
 // Calls returns the calls so far in the order of their N, so that a test can
 // run a protocol once and then again with a fault at each of its steps.
@@ -144,9 +152,10 @@ func (f *Faulty) fault(op Op, key string) Fault {
 	f.mu.Lock()
 	call := Call{N: len(f.calls) + 1, Op: op, Key: key}
 	f.calls = append(f.calls, call)
+	inject := f.Inject
 	f.mu.Unlock()
-	if f.Inject == nil {
+	if inject == nil {
 		return None
 	}
-	return f.Inject(call)
+	return inject(call)
 }
