@@ -11,14 +11,17 @@ import (
 )
 
 // Empty reports whether the storage holds nothing of a node yet: the only
-// state in which an integrity key may be invented. Errors wrap
+// state in which an integrity key may be invented. What an operator has put
+// into the queue is nothing of a node: no key has sealed it. Errors wrap
 // api.ErrStorageUnavailable.
 func Empty(ctx context.Context, store backend.Backend) (bool, error) {
-	for _, err := range store.List(ctx, "", "") {
+	for entry, err := range store.ListSegments(ctx, "", "") {
 		if err != nil {
 			return false, unavailable("looking into storage", err)
 		}
-		return false, nil
+		if entry.Key != prefixQueue {
+			return false, nil
+		}
 	}
 	return true, nil
 }

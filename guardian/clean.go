@@ -33,74 +33,111 @@ func (n *Node) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
 	changes := n.census.changes.Load()
 	n.highest.begin()
+	failed, err := n.walk(ctx, Slot{}, func(slot Slot) (unreadable, err error) {
+		return n.sweepSlot(ctx, slot, &report), nil
+	})
+	report.Failed = failed
+	if err != nil {
+		return report, err
+	}
+	n.census.count.Store(report.Live)
+	if failed == 0 {
+		n.highest.end()
+	}
+	n.census.exact.Store(n.census.changes.Load() == changes && failed == 0)
+	return report, n.reloadMarks(ctx)
+}
+
+// walk does something with every slot behind one, and counts those that the
+// storage would not read: they are left out, but for too many in a row. The
+// error of do that is none of those ends it.
+func (n *Node) walk(ctx context.Context, after Slot, do func(Slot) (unreadable, err error)) (failed int64, err error) {
 	inARow := 0
-	for slot, err := range slotsOf(ctx, n.store) {
+	for slot, err := range slotsBehind(ctx, n.store, after) {
 		if err != nil {
-			return report, err
+			return failed, err
 		}
-		err = n.sweepSlot(ctx, slot, &report)
-		if err == nil {
+		unreadable, err := do(slot)
+		if err != nil {
+			return failed, err
+		}
+		if unreadable == nil {
 			inARow = 0
 			continue
 		}
 		if inARow++; ctx.Err() != nil || inARow == maxFailures {
-			return report, err
+			return failed, unreadable
 		}
-		report.Failed++
-		n.log.Warn("sweeping an identity failed", "identity", slot.Short(), "error", err)
+		failed++
+		n.log.Warn("reading an identity failed", "identity", slot.Short(), "error", unreadable)
 	}
-	n.census.count.Store(report.Live)
-	if report.Failed == 0 {
-		n.highest.end()
-	}
-	n.census.exact.Store(n.census.changes.Load() == changes && report.Failed == 0)
-	return report, n.reloadMarks(ctx)
+	return failed, nil
 }
 
-// sweepSlot lists before it reads `version`: what was old enough when listed
-// has no writer left, so what `version` does not name after that it never
-// will. The other way round, a sweeper that slept in between would drop what
-// was committed meanwhile.
-func (n *Node) sweepSlot(ctx context.Context, slot Slot, report *SweepReport) error {
+// looked is what a look at a slot finds: first the objects, then `version`.
+type looked struct {
+	listing
+	stored
+}
+
+// look lists before it reads `version`: what was old enough when listed has no
+// writer left, so what `version` does not name after that it never will. The
+// other way round, a sweeper that slept in between would drop what was
+// committed meanwhile. With an error about `version`, the listing is there.
+func (n *Node) look(ctx context.Context, slot Slot) (looked, error) {
 	found, err := n.generations(ctx, slot)
 	if err != nil {
-		return err
+		return looked{}, err
 	}
 	from, err := n.readCommit(ctx, slot)
+	return looked{found, from}, err
+}
+
+func (n *Node) sweepSlot(ctx context.Context, slot Slot, report *SweepReport) error {
+	found, err := n.look(ctx, slot)
 	switch {
 	case errors.Is(err, api.ErrIntegrityFailed), errors.Is(err, api.ErrKeyUnavailable):
 		report.Damaged++
 		return nil
 	case err != nil:
 		return err
-	case from.commit != nil && from.commit.live == nil:
+	case found.commit != nil && found.commit.live == nil:
 		report.Deleted++
-	case from.commit != nil:
-		if err := n.noteThreshold(ctx, slot, *from.commit.live); err != nil {
+	case found.commit != nil:
+		if err := n.noteThreshold(ctx, slot, *found.commit.live); err != nil {
 			return err
 		}
 		report.Live++
 	}
-	for _, g := range inOrder(found) {
-		if n.rules.obsolete(from.commit, g, found[g]) && n.drop(ctx, slot, from.commit, g) {
-			report.Dropped++
-		}
-	}
+	report.Dropped += int64(n.dropObsolete(ctx, slot, found))
 	return nil
 }
 
+// dropObsolete drops what a look has found that nothing will name, and returns
+// how many generations that were.
+func (n *Node) dropObsolete(ctx context.Context, slot Slot, found looked) (dropped int) {
+	for _, g := range inOrder(found.ages) {
+		if n.rules.obsolete(found.commit, g, found.ages[g]) && n.drop(ctx, slot, found.commit, g) {
+			dropped++
+		}
+	}
+	return dropped
+}
+
 // dropReplaced removes what a commit has put an end to: the generations at or
-// below it that it does not name. It is best effort: what fails is tried again
-// by the next Sweep.
-func (n *Node) dropReplaced(ctx context.Context, slot Slot, c *commit) {
+// below it that it does not name, and those of the commit before it, nil when
+// that is not known. It is best effort: what fails is tried again by the next
+// Sweep or Walk.
+func (n *Node) dropReplaced(ctx context.Context, slot Slot, before, now *commit) {
 	found, err := n.generations(ctx, slot)
 	if err != nil {
 		n.log.Warn("listing generations failed", "identity", slot.Short(), "error", err)
 	}
-	for _, g := range inOrder(found) {
-		const unknownAge = 0 // c may be old news by now
-		if n.rules.obsolete(c, g, unknownAge) {
-			n.drop(ctx, slot, c, g)
+	for _, g := range inOrder(found.ages) {
+		const unknownAge = 0 // now may be old news
+		// What was named and is no more never is again.
+		if n.rules.obsolete(now, g, unknownAge) || before.names(g) && !now.names(g) {
+			n.drop(ctx, slot, now, g)
 		}
 	}
 }
@@ -116,25 +153,32 @@ func (n *Node) drop(ctx context.Context, slot Slot, c *commit, g generation) boo
 	return n.dropGeneration(ctx, slot, g)
 }
 
-// generations finds every generation of a slot that has an object, with its
-// age: the time since its latest write.
-func (n *Node) generations(ctx context.Context, slot Slot) (map[generation]time.Duration, error) {
-	ages := map[generation]time.Duration{}
+// listing is what there is of a slot.
+type listing struct {
+	// ages has every generation that has an object, and the time since its
+	// latest write.
+	ages  map[generation]time.Duration
+	bytes int64 // of all objects
+}
+
+func (n *Node) generations(ctx context.Context, slot Slot) (listing, error) {
+	found := listing{ages: map[generation]time.Duration{}}
 	for entry, err := range n.store.List(ctx, slot.prefix(), "") {
 		if err != nil {
-			return nil, unavailable("listing generations", err)
+			return listing{}, unavailable("listing generations", err)
 		}
+		found.bytes += entry.Size
 		name, _, _ := strings.Cut(strings.TrimPrefix(entry.Key, slot.prefix()), "/")
 		g, err := parseGeneration(name)
 		if err != nil {
 			continue
 		}
 		age := time.Since(entry.ModTime)
-		if youngest, seen := ages[g]; !seen || age < youngest {
-			ages[g] = age
+		if youngest, seen := found.ages[g]; !seen || age < youngest {
+			found.ages[g] = age
 		}
 	}
-	return ages, nil
+	return found, nil
 }
 
 // reportUncommitted tells the operator of a whole share above `version` before
@@ -190,13 +234,21 @@ func (n *Node) VerifyAll(ctx context.Context) error {
 
 // verifySlot checks everything that the slot's commit names.
 func (n *Node) verifySlot(ctx context.Context, slot Slot) error {
+	for range maxDecisions {
+		if err := n.verifyNamed(ctx, slot); !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+	return unavailable("verifying", errAgain)
+}
+
+func (n *Node) verifyNamed(ctx context.Context, slot Slot) error {
 	from, err := n.readCommit(ctx, slot)
 	if err != nil {
 		return err
 	}
 	for _, g := range from.commit.named() {
-		version := g.version
-		if _, _, err := n.read(ctx, slot, &version, operator); err != nil && !errors.Is(err, api.ErrNotFound) {
+		if _, _, err := n.verified(ctx, slot, from, g); err != nil {
 			return err
 		}
 	}

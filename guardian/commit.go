@@ -71,6 +71,20 @@ func (c *commit) find(version uint64) (generation, bool) {
 	return named[i], true
 }
 
+// with is the commit with another generation in the place of the one of its
+// version.
+func (c *commit) with(ours generation) *commit {
+	next := *c
+	if ours.version == c.current {
+		next.live = &ours
+		return &next
+	}
+	next.older = slices.Clone(c.older)
+	i := slices.IndexFunc(next.older, func(g generation) bool { return g.version == ours.version })
+	next.older[i] = ours
+	return &next
+}
+
 func (c *commit) lines() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", c.current)

@@ -43,7 +43,7 @@ func (n *Node) Delete(ctx context.Context, slot Slot, version uint64, by Caller)
 		next := &commit{current: from.commit.current, standing: from.commit.standing.after(by, Share{})}
 		lost = n.swap(ctx, slot, from.rev, next)
 		if lost == nil {
-			n.deleted(slot, next)
+			n.deleted(slot, from.commit, next)
 			return nil
 		}
 		doubt = doubt || !errors.Is(lost, backend.ErrConflict)
@@ -84,17 +84,17 @@ func (n *Node) alreadyDeleted(ctx context.Context, slot Slot, from stored, versi
 		return err
 	}
 	if doubt && from.commit.current == version {
-		n.deleted(slot, from.commit)
+		n.deleted(slot, nil, from.commit)
 		return nil
 	}
 	return api.ErrNotFound
 }
 
-func (n *Node) deleted(slot Slot, now *commit) {
+func (n *Node) deleted(slot Slot, before, now *commit) {
 	n.guesses.Remove(slot)
 	n.census.add(-1)
 	n.background.do(func(ctx context.Context) {
 		n.unmark(ctx, slot)
-		n.dropReplaced(ctx, slot, now)
+		n.dropReplaced(ctx, slot, before, now)
 	})
 }

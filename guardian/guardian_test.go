@@ -448,7 +448,7 @@ func TestMovedObjects(t *testing.T) {
 			if sealedFor.attempt == "" {
 				from = current
 			}
-			checksum, err := n.sealShare(sealedFor.slot, from, share, Caller{})
+			checksum, err := n.sealShare(sealedFor.slot, from, share, standing{})
 			if err != nil {
 				t.Fatal(err)
 			}

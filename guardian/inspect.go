@@ -43,6 +43,12 @@ type GenerationInfo struct {
 // damaged ones included, in order. Errors wrap api.ErrStorageUnavailable.
 func (n *Node) Slots(ctx context.Context) iter.Seq2[Slot, error] { return slotsOf(ctx, n.store) }
 
+// SlotsBehind is Slots from the first one behind another, which need not be
+// there; the zero Slot is before all.
+func (n *Node) SlotsBehind(ctx context.Context, after Slot) iter.Seq2[Slot, error] {
+	return slotsBehind(ctx, n.store, after)
+}
+
 // Inspect reads and verifies everything of a slot. What is damaged is told in
 // the Info; errors are api.ErrNotFound, api.ErrKeyUnavailable and
 // api.ErrStorageUnavailable.
@@ -63,15 +69,14 @@ func (n *Node) Inspect(ctx context.Context, slot Slot) (Info, error) {
 	if from.commit.live == nil {
 		info.State = StateDeleted
 	}
-	return info, n.inspectGenerations(ctx, slot, from.commit, &info)
+	return info, n.inspectGenerations(ctx, slot, from, &info)
 }
 
-func (n *Node) inspectGenerations(ctx context.Context, slot Slot, c *commit, info *Info) error {
-	for _, g := range c.named() {
-		version := g.version
-		_, st, err := n.read(ctx, slot, &version, operator)
+func (n *Node) inspectGenerations(ctx context.Context, slot Slot, from stored, info *Info) error {
+	for _, g := range from.commit.named() {
+		_, st, err := n.verified(ctx, slot, from, g)
 		switch {
-		case errors.Is(err, api.ErrNotFound): // replaced meanwhile
+		case errors.Is(err, errAgain): // replaced meanwhile
 			continue
 		case errors.Is(err, api.ErrIntegrityFailed):
 			info.State, info.Problem = StateDamaged, err.Error()

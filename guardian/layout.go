@@ -15,6 +15,7 @@ const (
 	prefixVaults     = "vaults/"
 	prefixQuarantine = "quarantine/"
 	prefixAudit      = "audit/"
+	prefixQueue      = "queue/"
 )
 
 // Slot names what a share is kept for: an identity of 64 lower-case hex
@@ -24,6 +25,11 @@ const (
 type Slot struct {
 	Identity string
 	Name     string
+}
+
+// Valid reports whether something can be kept for the slot.
+func (s Slot) Valid() bool {
+	return isHex(s.Identity, 64) && (s.Name == "" || ValidName(s.Name))
 }
 
 // Short is the slot in log lines and error messages: the first 8 digits.
@@ -73,10 +79,17 @@ func ValidName(name string) bool {
 // `<version>-<attempt>`.
 type generation struct {
 	version uint64
-	attempt string // 12 hex digits, drawn anew for each attempt
+	// attempt is 12 hex digits, drawn anew for each attempt, behind an `m` when
+	// it was made by Mend: cleaning must tell those, see obsolete.
+	attempt string
 }
 
-const attemptDigits = 12
+const (
+	attemptDigits = 12
+	mendMark      = "m"
+)
+
+func (g generation) mended() bool { return strings.HasPrefix(g.attempt, mendMark) }
 
 func (g generation) String() string {
 	return strconv.FormatUint(g.version, 10) + "-" + g.attempt
@@ -85,7 +98,7 @@ func (g generation) String() string {
 func parseGeneration(s string) (generation, error) {
 	digits, attempt, _ := strings.Cut(s, "-")
 	version, err := parseVersion(digits)
-	if err != nil || !isHex(attempt, attemptDigits) {
+	if err != nil || !isHex(strings.TrimPrefix(attempt, mendMark), attemptDigits) {
 		return generation{}, fmt.Errorf("%q is not a generation", s)
 	}
 	return generation{version, attempt}, nil

@@ -19,7 +19,7 @@ func (n *Node) admitManifest(slot Slot, share Share) (Share, error) {
 	if len(share.Manifest) == 0 {
 		return share, nil
 	}
-	m, err := manifest.Parse(share.Manifest)
+	m, err := n.manifests.Parse(share.Manifest)
 	if err != nil {
 		return Share{}, misfit(err.Error())
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
-	"github.com/vault-guardian/guardian/integrity"
 )
 
 // CopyOutcome is what a copy of one slot comes to.
@@ -150,7 +149,7 @@ func (n *Node) isSound(ctx context.Context, slot Slot, g generation) (bool, erro
 	switch {
 	case err == nil:
 		return true, nil
-	case errors.Is(err, integrity.ErrMismatch), errors.Is(err, backend.ErrNotFound), errors.Is(err, backend.ErrTooLarge):
+	case isDamage(err):
 		return false, nil
 	}
 	return false, atDestination(n.faulty(ctx, slot, g, err))
@@ -204,7 +203,7 @@ func (n *Node) follow(ctx context.Context, slot Slot, from, to stored) error {
 		return placing(err)
 	}
 	if to.commit != nil {
-		n.dropReplaced(ctx, slot, from.commit)
+		n.dropReplaced(ctx, slot, to.commit, from.commit)
 	}
 	return nil
 }

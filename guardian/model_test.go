@@ -2,6 +2,8 @@ package guardian
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -33,7 +35,7 @@ import (
 
 // op is one step of a request.
 type op struct {
-	kind    string // push, pull, delete, clean, rekey
+	kind    string // push, pull, delete, clean, rekey, mend; of a disk: damage, spoil
 	version uint64
 	bytes   string
 	older   bool // pull: ask for version
@@ -48,6 +50,7 @@ type scenario struct {
 	faults   int
 	jump     bool // 25 hours may pass, once
 	drops    bool // interleave what a push or delete drops behind its answer, too
+	signed   bool // by the owner: all shares have manifests, all callers a proof
 }
 
 // event is what an op was told, between two moments of the run.
@@ -71,7 +74,7 @@ func (e event) acked() bool {
 // refusedForGood: a definite answer that the op had no effect.
 func (e event) refusedForGood() bool {
 	conflict, ok := errors.AsType[*api.VersionConflictError](e.err)
-	return ok && !conflict.Stored || errors.Is(e.err, api.ErrNotFound)
+	return ok && !conflict.Stored || errors.Is(e.err, api.ErrNotFound) || errors.Is(e.err, ErrNotMended)
 }
 
 type verdict int
@@ -218,6 +221,7 @@ type breakage struct {
 
 // world is one run of a scenario.
 type world struct {
+	t        testing.TB
 	store    *backendtest.Memory
 	sealer   *integrity.Sealer
 	newer    *integrity.Sealer // what a rekey seals with
@@ -243,6 +247,9 @@ type world struct {
 	begun    map[int]int // when each request began its present op
 	faults   int
 	drops    bool
+	signed   bool
+	damaged  map[string]bool // generations that a disk has spoilt
+	spoilt   bool            // so is `version`
 	mayJump  bool
 	jumped   bool
 	named    map[string]bool // every generation ever named by `version`
@@ -251,7 +258,26 @@ type world struct {
 	trace    []string
 }
 
-var modelSlot = Slot{Identity: strings.Repeat("ab", 32)}
+var modelSlot = ownedSlot("")
+
+// modelShares are those of ops, signed once.
+var modelShares sync.Map
+
+// share is what an op pushes or recovers, by its owner when the scenario has one.
+func (w *world) share(o op) (Share, Caller) {
+	share := Share{Data: []byte(o.bytes), Version: o.version}
+	if !w.signed || o.bytes == "" {
+		return share, Caller{Proof: 2 * bit(w.signed)}
+	}
+	key := fmt.Sprint(o.version, o.bytes)
+	signed, ok := modelShares.Load(key)
+	if !ok {
+		sum := sha256.Sum256(share.Data)
+		share.Split = hex.EncodeToString(sum[:api.SplitSize])
+		signed, _ = modelShares.LoadOrStore(key, withManifest(w.t, modelSlot, share))
+	}
+	return signed.(Share), Caller{Proof: 2}
+}
 
 func (w *world) node(actor int) *Node {
 	n, err := newNode(gate{w.store, w, actor, new(bool)}, w.sealer, Config{Retain: 2, RequestTimeout: 30 * time.Second, Logger: quiet})
@@ -271,17 +297,27 @@ func (w *world) node(actor int) *Node {
 func (w *world) perform(n *Node, actor int, o op) event {
 	e := w.begin(actor, o)
 	ctx := context.Background()
+	share, by := w.share(o)
 	switch o.kind {
 	case "push":
-		e.err = n.Push(ctx, modelSlot, Share{Data: []byte(o.bytes), Version: o.version}, Caller{})
+		e.err = n.Push(ctx, modelSlot, share, by)
+	case "mend":
+		e.err = n.Mend(ctx, modelSlot, share)
+	case "damage":
+		g, _ := w.previous.find(o.version)
+		w.damaged[g.String()] = true
+		_, e.err = w.store.Put(ctx, modelSlot.shareKey(g), []byte(spoilt), backend.AnyRevision)
+	case "spoil":
+		w.spoilt, w.previous = true, nil
+		_, e.err = w.store.Put(ctx, modelSlot.commitKey(), []byte(spoilt), backend.AnyRevision)
 	case "pull":
 		var version *uint64
 		if o.older {
 			version = &o.version
 		}
-		e.got, e.err = n.Pull(ctx, modelSlot, version, Caller{})
+		e.got, e.err = n.Pull(ctx, modelSlot, version, by)
 	case "delete":
-		e.err = n.Delete(ctx, modelSlot, o.version, Caller{})
+		e.err = n.Delete(ctx, modelSlot, o.version, by)
 	case "clean":
 		e.err = n.sweepSlot(ctx, modelSlot, &SweepReport{})
 	case "rekey":
@@ -362,12 +398,12 @@ func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violati
 	bubble := func(*testing.T) {
 		for range runsPerBubble {
 			w := &world{
-				store: backendtest.NewMemory(), sealer: sealer, newer: newer, rules: r, breakage: b,
+				t: t, store: backendtest.NewMemory(), sealer: sealer, newer: newer, rules: r, breakage: b,
 				arrive: make(chan *call, 64), learn: make(chan learnt, 64), finish: make(chan int, len(s.requests)),
 				finished: make([]bool, len(s.requests)),
 				crashed:  make([]bool, len(s.requests)), known: make([]uint64, len(s.requests)),
 				counts: map[string]int{}, named: map[string]bool{}, begun: map[int]int{},
-				faults: s.faults, drops: s.drops, mayJump: s.jump,
+				faults: s.faults, drops: s.drops, mayJump: s.jump, signed: s.signed, damaged: map[string]bool{},
 			}
 			if violation = w.run(s, x); violation != nil {
 				violation = fmt.Errorf("%w\n  %s", violation, strings.Join(w.trace, "\n  "))
@@ -609,13 +645,16 @@ func (w *world) observe() {
 		}
 		return
 	}
+	if w.spoilt && string(raw) == spoilt {
+		return
+	}
 	now, err := openCommit(context.Background(), w.sealer, modelSlot, raw)
 	if err != nil {
 		w.wrong = err
 		return
 	}
 	before := w.previous
-	w.previous = now
+	w.previous, w.spoilt = now, false
 	for _, g := range now.named() {
 		w.named[g.String()] = true
 	}
@@ -623,11 +662,18 @@ func (w *world) observe() {
 	case before == nil:
 	case now.current < before.current:
 		w.wrong = fmt.Errorf("version went back from %d to %d", before.current, now.current)
-	case now.current == before.current && now.live != nil && before.live != nil && *now.live != *before.live:
+	case now.current == before.current && now.live != nil && before.live != nil && *now.live != *before.live && !w.damaged[before.live.String()]:
 		w.wrong = fmt.Errorf("two splits were committed at version %d", now.current)
 	case now.current > before.current && before.live != nil && (len(now.older) == 0 || now.older[0] != *before.live):
 		w.wrong = errors.New("the previous version was not retained")
+	case now.current == before.current && now.live != nil && len(now.older) != len(before.older):
+		w.wrong = errors.New("another version is retained than before")
 	}
+}
+
+// broken: what a disk has spoilt is still named, or does still name.
+func (w *world) broken() bool {
+	return w.spoilt || slices.ContainsFunc(w.previous.named(), func(g generation) bool { return w.damaged[g.String()] })
 }
 
 // judge checks the promises made, then what can still be done.
@@ -637,11 +683,14 @@ func (w *world) judge() error {
 	}
 	n := w.node(len(w.crashed) + 1)
 	for _, e := range slices.Clone(w.events) {
-		if e.kind != "push" || e.acked() || e.refusedForGood() {
+		if e.kind != "push" && e.kind != "mend" || e.acked() || e.refusedForGood() {
 			continue
 		}
 		again := w.perform(n, e.actor, e.op)
-		if !again.acked() && w.previous != nil && e.version > w.previous.current {
+		if e.kind == "mend" && again.err != nil && !errors.Is(again.err, ErrNotMended) {
+			return fmt.Errorf("a retry of %v fails: %w", e.op, again.err)
+		}
+		if !w.spoilt && !again.acked() && w.previous != nil && e.version > w.previous.current {
 			return fmt.Errorf("a retry of version %d with the same bytes fails: %w", e.version, again.err)
 		}
 		if w.observe(); w.wrong != nil {
@@ -649,13 +698,15 @@ func (w *world) judge() error {
 		}
 	}
 	if w.previous != nil && w.previous.live == nil {
-		refused := w.perform(n, len(w.crashed), op{kind: "push", version: w.previous.current, bytes: "replay"})
-		if refused.acked() {
-			return fmt.Errorf("a push at the deleted version %d was taken", w.previous.current)
+		for _, kind := range []string{"push", "mend"}[:1+bit(w.signed)] {
+			refused := w.perform(n, len(w.crashed), op{kind: kind, version: w.previous.current, bytes: "replay"})
+			if refused.acked() {
+				return fmt.Errorf("a %s at the deleted version %d was taken", kind, w.previous.current)
+			}
 		}
 	}
 	time.Sleep(25 * time.Hour)
-	if e := w.perform(n, len(w.crashed), rekey); e.err != nil {
+	if e := w.perform(n, len(w.crashed), rekey); e.err != nil && !w.broken() {
 		return fmt.Errorf("re-sealing: %w", e.err)
 	}
 	if e := w.perform(n, len(w.crashed), op{kind: "clean"}); e.err != nil {
@@ -670,10 +721,13 @@ func (w *world) judgeObjects(n *Node) error {
 	if w.observe(); w.wrong != nil {
 		return w.wrong
 	}
-	expected := map[string]bool{modelSlot.commitKey(): true}
+	if w.spoilt {
+		return nil
+	}
+	expected := map[string]bool{modelSlot.commitKey(): true, modelSlot.quarantineKey(): true}
 	for _, g := range w.previous.named() {
 		expected[modelSlot.shareKey(g)], expected[modelSlot.checksumKey(g)] = true, true
-		if _, st, err := n.load(context.Background(), modelSlot, g); err != nil || st.KeyID != "k2" {
+		if _, st, err := n.load(context.Background(), modelSlot, g); !w.broken() && (err != nil || st.KeyID != "k2") {
 			return fmt.Errorf("generation %s is named but under %q: %w", g, st.KeyID, err)
 		}
 	}
@@ -689,11 +743,11 @@ func (w *world) judgeEvents() error {
 	content := map[uint64]string{}
 	for _, e := range w.events {
 		switch {
-		case errors.Is(e.err, api.ErrIntegrityFailed):
+		case errors.Is(e.err, api.ErrIntegrityFailed) && !w.scarred():
 			return fmt.Errorf("%v is told of damage where there is none: %w", e.op, e.err)
 		case e.kind == "push" && e.refusedForGood() && w.wasNamed(e):
 			return fmt.Errorf("%v was committed, yet refused", e.op)
-		case e.kind == "push" && e.acked():
+		case (e.kind == "push" || e.kind == "mend") && e.acked():
 			if err := sameContent(content, e.version, e.bytes); err != nil {
 				return err
 			}
@@ -712,6 +766,14 @@ func (w *world) judgeEvents() error {
 	}
 	return w.judgeEnd()
 }
+
+// scarred: a disk has spoilt something at some time.
+func (w *world) scarred() bool {
+	return slices.ContainsFunc(w.asked, func(o op) bool { return o.kind == "damage" || o.kind == "spoil" })
+}
+
+// stores: whose acknowledgement promises that the version is there.
+func (e event) stores() bool { return (e.kind == "push" || e.kind == "mend") && e.acked() }
 
 // wasNamed: whether the attempt of a push was ever committed.
 func (w *world) wasNamed(e event) bool {
@@ -737,7 +799,7 @@ func (w *world) judgePull(pull event) error {
 		if !e.acked() || pull.older {
 			continue
 		}
-		if e.kind == "push" && pull.got.Version < e.version {
+		if e.stores() && pull.got.Version < e.version {
 			return fmt.Errorf("a pull got version %d after %d was acknowledged", pull.got.Version, e.version)
 		}
 		if e.kind == "delete" && pull.got.Version <= e.version {
@@ -750,7 +812,7 @@ func (w *world) judgePull(pull event) error {
 // judgeAbsence: an acknowledged push is found unless somebody deletes it.
 func (w *world) judgeAbsence(pull event) error {
 	for _, e := range w.events[:pull.start] {
-		if e.kind == "push" && e.acked() && !w.someDelete(e.version) {
+		if e.stores() && !w.someDelete(e.version) {
 			return fmt.Errorf("version %d was acknowledged, yet not found", e.version)
 		}
 	}
@@ -760,7 +822,7 @@ func (w *world) judgeAbsence(pull event) error {
 // judgeEnd: the final state keeps every promise.
 func (w *world) judgeEnd() error {
 	for _, e := range w.events {
-		if !e.acked() || e.kind != "push" && e.kind != "delete" {
+		if w.spoilt || !e.stores() && (e.kind != "delete" || !e.acked()) {
 			continue
 		}
 		switch {
@@ -768,7 +830,7 @@ func (w *world) judgeEnd() error {
 			return fmt.Errorf("%v was acknowledged and is lost", e.op)
 		case e.kind == "delete" && w.previous.live != nil && w.previous.current == e.version:
 			return fmt.Errorf("%v was acknowledged and undone", e.op)
-		case e.kind == "push" && w.previous.current == e.version && w.previous.live == nil && !w.someDelete(e.version):
+		case e.stores() && w.previous.current == e.version && w.previous.live == nil && !w.someDelete(e.version):
 			return fmt.Errorf("%v was acknowledged and nobody deleted it", e.op)
 		}
 	}
@@ -786,7 +848,14 @@ var (
 	pull  = op{kind: "pull"}
 	clean = op{kind: "clean"}
 	rekey = op{kind: "rekey"}
+	spoil = op{kind: "spoil"}
 )
+
+// spoilt is what a disk makes of an object.
+const spoilt = "spoilt"
+
+func mend(version uint64, bytes string) op { return op{kind: "mend", version: version, bytes: bytes} }
+func damage(version uint64) op             { return op{kind: "damage", version: version} }
 
 func pullOlder(version uint64) op { return op{kind: "pull", version: version, older: true} }
 func remove(version uint64) op    { return op{kind: "delete", version: version} }
@@ -818,6 +887,24 @@ var scenarios = []scenario{
 	{name: "pull and rekey", before: []op{push(1, "A"), push(2, "B")}, requests: [][]op{{pull, pullOlder(1)}, {rekey}}, faults: 1, drops: true},
 	{name: "two rekeys and a push", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {rekey}, {rekey}}},
 	{name: "two pushes of one version and rekey", before: []op{push(1, "A")}, requests: [][]op{{push(2, "B")}, {push(2, "C")}, {rekey}}, faults: 1},
+
+	{name: "mend and pull", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {pull}}, faults: 1},
+	{name: "two mends", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {mend(1, "A1")}}, faults: 2},
+	{name: "mend and push", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}}, faults: 2},
+	{name: "mend and push, and what they drop", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}}, drops: true},
+	{name: "mend and two pushes", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2"), push(3, "C3")}}, faults: 1},
+	{name: "mend and push of one version", signed: true, before: []op{push(1, "A1")}, requests: [][]op{{mend(2, "B2")}, {push(2, "C2")}}, faults: 2},
+	{name: "mend of the older, and push", signed: true, before: []op{push(1, "A1"), push(2, "B2"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(3, "C3")}}, faults: 1},
+	{name: "mends of both", signed: true, before: []op{push(1, "A1"), push(2, "B2"), damage(1), damage(2)}, requests: [][]op{{mend(1, "A1")}, {mend(2, "B2")}}, faults: 1},
+	{name: "mend and delete", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {remove(1)}}, faults: 2},
+	{name: "mend after delete", signed: true, before: []op{push(1, "A1"), remove(1)}, requests: [][]op{{mend(1, "A1")}, {mend(2, "B2")}}, faults: 2},
+	{name: "mend and clean", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {clean}}, faults: 1, drops: true},
+	{name: "a mender asleep, and clean", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {clean}}, faults: 1, jump: true},
+	{name: "mend and rekey", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {rekey}}, faults: 1},
+	{name: "first mend and push", signed: true, requests: [][]op{{mend(1, "A1")}, {push(1, "B1")}}, faults: 2},
+	{name: "mend of version and push", signed: true, before: []op{push(1, "A1"), push(2, "B2"), spoil}, requests: [][]op{{mend(2, "B2")}, {push(3, "C3")}}, faults: 1},
+	{name: "two mends of version", signed: true, before: []op{push(1, "A1"), push(2, "B2"), spoil}, requests: [][]op{{mend(2, "B2")}, {mend(1, "A1")}}, faults: 1},
+	{name: "mend, push, delete", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}, {remove(1)}}},
 }
 
 var mostFaults = 2
@@ -906,6 +993,50 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 		})},
 		{rule: "no commit comes later than the request timeout", seenIn: "a writer asleep, and clean", rules: change(func(r *rules) {
 			r.mayCommit = func(time.Duration, time.Duration) bool { return true }
+		})},
+		{rule: "what a mend has put is not dropped below version", seenIn: "mend and clean", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, age time.Duration) bool {
+				return !s.names(g) && s != nil && g.version <= s.current || obsolete(s, g, age)
+			}
+		})},
+		{rule: "no mend comes later than the request timeout", seenIn: "a mender asleep, and clean", rules: change(func(r *rules) {
+			r.mayCommit = func(time.Duration, time.Duration) bool { return true }
+		})},
+		{rule: "what is sound is not mended", seenIn: "mend and push of one version", rules: change(func(r *rules) {
+			r.mend = func(s *commit, _ holding, g generation, retain int) (*commit, error) {
+				return decideMend(s, holdsNothing, g, retain)
+			}
+		})},
+		{rule: "what is deleted is not mended", seenIn: "mend and delete", rules: change(func(r *rules) {
+			r.mend = func(s *commit, at holding, g generation, retain int) (*commit, error) {
+				if s != nil && s.live == nil {
+					s = nil
+				}
+				return decideMend(s, at, g, retain)
+			}
+		})},
+		{rule: "a mend does not take the version back", seenIn: "mend and two pushes", rules: change(func(r *rules) {
+			r.mend = func(s *commit, at holding, g generation, retain int) (*commit, error) {
+				next, err := decideMend(s, at, g, retain)
+				if err != nil {
+					next, err = &commit{current: g.version, live: &g}, nil
+				}
+				return next, err
+			}
+		})},
+		{rule: "an older version is mended in its place", seenIn: "mend of the older, and push", rules: change(func(r *rules) {
+			r.mend = func(s *commit, at holding, g generation, retain int) (*commit, error) {
+				next, err := decideMend(s, at, g, retain)
+				if next != nil && next.current > g.version {
+					next.older = nil
+				}
+				return next, err
+			}
+		})},
+		{rule: "what is sound above outlives version", seenIn: "two mends of version", rules: change(func(r *rules) {
+			r.restore = func(_ standsBeside, at holding, g generation) (*commit, error) {
+				return decideRestore(standsBeside{}, at, g)
+			}
 		})},
 		{rule: "a pull that misses an object reads version again", seenIn: "two pushes behind a pull", rules: change(func(r *rules) {
 			r.mayReread = func(bool) bool { return false }

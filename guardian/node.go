@@ -24,6 +24,7 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 // Share is one share as its owner pushed it.
@@ -58,7 +59,10 @@ type Config struct {
 	MaxBytes int64
 	// RequestTimeout bounds the time from a push's first object to its commit.
 	RequestTimeout time.Duration
-	Logger         *slog.Logger
+	// Damaged is told of every slot that is found damaged, each time. It must
+	// not block; nil tells nobody.
+	Damaged func(Slot)
+	Logger  *slog.Logger
 }
 
 // Node is one guardian over its storage. It is safe for concurrent use.
@@ -74,9 +78,12 @@ type Node struct {
 	// guesses holds commits read lately. They are never believed: they only
 	// let a pull fetch the objects while it reads `version`.
 	guesses *lru.Cache[Slot, *commit]
-	census  census
-	marked  marked
-	highest highest
+	// manifests are those whose signature was checked lately.
+	manifests *manifest.Cache
+	census    census
+	count     count
+	marked    marked
+	highest   highest
 }
 
 // MaxRetain bounds Config.Retain, so that a `version` object stays small.
@@ -84,6 +91,8 @@ const MaxRetain = 100
 
 const (
 	guessedSlots = 8192
+	// knownManifests take 32 MiB when all of them name 255 holders.
+	knownManifests = 512
 	// maxDecisions bounds how often one request decides anew because others
 	// were faster.
 	maxDecisions = 4
@@ -107,11 +116,16 @@ func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node
 	if err != nil {
 		return nil, fmt.Errorf("making cache: %w", err)
 	}
+	manifests, err := manifest.NewCache(knownManifests)
+	if err != nil {
+		return nil, err
+	}
 	return &Node{
 		store: store, sealer: sealer, cfg: cfg, log: cfg.Logger,
 		rules: pageRules, newAttempt: randomAttempt,
 		background: newBackground(cfg.RequestTimeout, cfg.Logger),
 		guesses:    guesses,
+		manifests:  manifests,
 	}, nil
 }
 
@@ -122,8 +136,8 @@ func randomAttempt() string {
 }
 
 // ShareCount returns the number of live shares as far as this process knows,
-// and whether that is approximate: before the first Sweep has counted, and
-// after one during which this process wrote. What others have done to the
+// and whether that is approximate: before the first Sweep or Counted, and after
+// one during which this process wrote. What others have done to the
 // storage since is not in it.
 func (n *Node) ShareCount() (count int64, approximate bool) {
 	return n.census.count.Load(), !n.census.exact.Load()
@@ -173,31 +187,40 @@ func (s stored) standing() standing {
 // readCommit reads what `version` says. Errors are those of the protocol; a
 // version object that does not verify is quarantined.
 func (n *Node) readCommit(ctx context.Context, slot Slot) (stored, error) {
-	data, rev, err := n.store.Get(ctx, slot.commitKey())
+	from, err := n.fetchCommit(ctx, slot)
 	switch {
-	case errors.Is(err, backend.ErrNotFound):
-		n.guesses.Remove(slot)
-		return stored{}, nil
-	case errors.Is(err, backend.ErrTooLarge):
+	case err == nil:
+		return from, nil
+	case errors.Is(err, integrity.ErrKeyUnknown):
+		return stored{}, fmt.Errorf("%w: %w", api.ErrKeyUnavailable, err)
+	case isDamage(err):
 		return stored{}, n.damaged(ctx, slot, "version", err)
-	case err != nil:
-		return stored{}, unavailable("reading commit", err)
 	}
-	c, err := openCommit(ctx, n.sealer, slot, data)
-	if err != nil {
-		return stored{}, n.doesNotOpen(ctx, slot, "version", err)
-	}
-	n.guesses.Add(slot, c)
-	return stored{commit: c, rev: rev, raw: data}, nil
+	return stored{}, unavailable("reading commit", err)
 }
 
-// doesNotOpen tells an unknown key, which says nothing about the data, from
-// data that is not what was sealed.
-func (n *Node) doesNotOpen(ctx context.Context, slot Slot, what string, err error) error {
-	if errors.Is(err, integrity.ErrKeyUnknown) {
-		return fmt.Errorf("%w: %w", api.ErrKeyUnavailable, err)
+// fetchCommit is readCommit with the errors of the backend and of integrity,
+// unjudged. With those of integrity comes what does not open.
+func (n *Node) fetchCommit(ctx context.Context, slot Slot) (stored, error) {
+	data, rev, err := n.store.Get(ctx, slot.commitKey())
+	if errors.Is(err, backend.ErrNotFound) {
+		n.guesses.Remove(slot)
+		return stored{}, nil
 	}
-	return n.damaged(ctx, slot, what, err)
+	if err != nil {
+		return stored{}, err
+	}
+	c, err := openCommit(ctx, n.sealer, slot, data)
+	if err == nil {
+		n.guesses.Add(slot, c)
+	}
+	return stored{commit: c, rev: rev, raw: data}, err
+}
+
+// isDamage tells what says that the data is not what was sealed from what says
+// nothing about it.
+func isDamage(err error) bool {
+	return errors.Is(err, integrity.ErrMismatch) || errors.Is(err, backend.ErrNotFound) || errors.Is(err, backend.ErrTooLarge)
 }
 
 func unavailable(doing string, err error) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
-	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/integrity"
 )
 
@@ -125,7 +124,7 @@ func (n *Node) faulty(ctx context.Context, slot Slot, g generation, err error) e
 	switch {
 	case errors.Is(err, integrity.ErrKeyUnknown):
 		return fmt.Errorf("%w: %w", api.ErrKeyUnavailable, err)
-	case errors.Is(err, integrity.ErrMismatch), errors.Is(err, backend.ErrNotFound), errors.Is(err, backend.ErrTooLarge):
+	case isDamage(err):
 		return n.damaged(ctx, slot, g.String(), err)
 	}
 	return unavailable("reading share", err)

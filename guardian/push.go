@@ -1,6 +1,7 @@
 package guardian
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -104,34 +105,42 @@ func (n *Node) abandon(slot Slot, ours generation) {
 // prepare puts the objects of a generation and reads `version` side by side.
 // They are created, so that a request which lands late undoes no Rekey.
 func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Share, by Caller) (stored, error) {
-	checksum, err := n.sealShare(slot, ours, share, by)
+	now := time.Now().UnixNano()
+	share.CreatedNS, share.UpdatedNS = now, now
+	checksum, err := n.sealShare(slot, ours, share, standing{}.after(by, share))
 	if err != nil {
 		return stored{}, err
 	}
 	var from stored
-	var errRead, errShare, errChecksum error
+	var errRead, errWrite error
 	sideBySide(
 		func() { from, errRead = n.readCommit(ctx, slot) },
-		func() { _, errShare = n.store.Put(ctx, slot.shareKey(ours), share.Data, backend.Revision{}) },
-		func() { _, errChecksum = n.store.Put(ctx, slot.checksumKey(ours), checksum, backend.Revision{}) },
+		func() { errWrite = n.create(ctx, slot, ours, share.Data, checksum) },
 	)
-	if errRead != nil {
-		return stored{}, errRead
-	}
-	if err := errors.Join(errShare, errChecksum); err != nil {
-		return stored{}, unavailable("writing share", err)
-	}
-	return from, nil
+	return from, cmp.Or(errRead, errWrite)
 }
 
-func (n *Node) sealShare(slot Slot, ours generation, share Share, by Caller) ([]byte, error) {
-	now := time.Now().UnixNano()
+// create puts the objects of a generation that nobody else can name.
+func (n *Node) create(ctx context.Context, slot Slot, ours generation, data, checksum []byte) error {
+	var errShare, errChecksum error
+	sideBySide(
+		func() { _, errShare = n.store.Put(ctx, slot.shareKey(ours), data, backend.Revision{}) },
+		func() { _, errChecksum = n.store.Put(ctx, slot.checksumKey(ours), checksum, backend.Revision{}) },
+	)
+	if err := errors.Join(errShare, errChecksum); err != nil {
+		return unavailable("writing share", err)
+	}
+	return nil
+}
+
+// sealShare is the checksum.bin of a share, with the times that it says.
+func (n *Node) sealShare(slot Slot, ours generation, share Share, known standing) ([]byte, error) {
 	checksum, err := n.sealer.SealStatement(integrity.Statement{
 		Kind:     integrity.KindShare,
 		Identity: slot.Identity, Name: slot.Name, Version: ours.version, Attempt: ours.attempt,
-		Owned: by.Proof > 0, Proof: by.Proof,
+		Owned: known.owned, Proof: known.proof,
 		Threshold: share.Threshold, Split: share.Split, Manifest: share.Manifest,
-		CreatedNS: now, UpdatedNS: now,
+		CreatedNS: share.CreatedNS, UpdatedNS: share.UpdatedNS,
 	}, share.Data)
 	if err != nil {
 		return nil, fmt.Errorf("sealing share: %w", err)
@@ -159,7 +168,7 @@ func (n *Node) committed(slot Slot, before, now *commit, share Share) {
 	}
 	n.background.do(func(ctx context.Context) {
 		n.unmark(ctx, slot)
-		n.dropReplaced(ctx, slot, now)
+		n.dropReplaced(ctx, slot, before, now)
 	})
 }
 

@@ -36,6 +36,9 @@ func (n *Node) damaged(ctx context.Context, slot Slot, object string, cause erro
 	n.log.Error(fmt.Sprintf("integrity check failed for %s: %s: %v", slot.Short(), object, cause),
 		"identity", slot.Short(), "object", object)
 	n.marked.add(slot)
+	if n.cfg.Damaged != nil {
+		n.cfg.Damaged(slot)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
 	text, err := json.Marshal(Marker{slot.Identity, slot.Name, object, cause.Error(), time.Now().UnixNano()})
@@ -50,9 +53,13 @@ func (n *Node) damaged(ctx context.Context, slot Slot, object string, cause erro
 
 // unmark forgets that a slot was damaged, once something sound replaced it.
 func (n *Node) unmark(ctx context.Context, slot Slot) {
-	if !n.marked.has(slot) {
-		return
+	if n.marked.has(slot) {
+		n.removeMark(ctx, slot)
 	}
+}
+
+// removeMark also removes the mark of another process.
+func (n *Node) removeMark(ctx context.Context, slot Slot) {
 	if err := n.store.Delete(ctx, slot.quarantineKey(), backend.AnyRevision); err != nil {
 		n.log.Warn("removing quarantine marker failed", "identity", slot.Short(), "error", err)
 		return
@@ -109,19 +116,33 @@ func graphic(text string) string {
 // reloadMarks learns what other processes have marked and unmarked, and clears
 // what is sound again.
 func (n *Node) reloadMarks(ctx context.Context) error {
+	if err := n.learnMarks(ctx); err != nil {
+		return err
+	}
+	for _, slot := range n.marked.all() {
+		if err := ctx.Err(); err != nil {
+			return unavailable("reading quarantine", err)
+		}
+		if n.verifySlot(ctx, slot) == nil {
+			n.unmark(ctx, slot)
+		}
+	}
+	return nil
+}
+
+// learnMarks learns what other processes have marked and unmarked.
+func (n *Node) learnMarks(ctx context.Context) error {
 	for _, slot := range n.marked.all() {
 		if _, _, err := n.store.Get(ctx, slot.quarantineKey()); errors.Is(err, backend.ErrNotFound) {
 			n.marked.remove(slot)
 		}
 	}
-	for marker, err := range n.Markers(ctx) {
+	for entry, err := range n.store.List(ctx, prefixQuarantine, "") {
 		if err != nil {
-			return err
+			return unavailable("listing quarantine", err)
 		}
-		slot := Slot{marker.Identity, marker.Name}
-		n.marked.add(slot)
-		if n.verifySlot(ctx, slot) == nil {
-			n.unmark(ctx, slot)
+		if slot, ok := parseSlot(strings.TrimPrefix(entry.Key, prefixQuarantine)); ok {
+			n.marked.add(slot)
 		}
 	}
 	return nil
@@ -159,6 +180,7 @@ func (n *Node) Drop(ctx context.Context, slot Slot) error {
 	if err != nil {
 		return unavailable("reading version object", err)
 	}
+	before, _ := openCommit(ctx, n.sealer, slot, raw) // nil when it is what is damaged
 	next, err := n.soundPart(ctx, slot, raw)
 	if err == nil && next == nil {
 		next, err = n.grave(ctx, slot, raw)
@@ -166,13 +188,38 @@ func (n *Node) Drop(ctx context.Context, slot Slot) error {
 	if err != nil {
 		return err
 	}
+	return n.giveUp(ctx, slot, rev, before, next)
+}
+
+// DropOlder gives up the retained older versions of a slot that are damaged. The
+// current share must be sound, and stays: else api.ErrIntegrityFailed, and nothing
+// was changed. Other errors are those of Drop.
+func (n *Node) DropOlder(ctx context.Context, slot Slot) error {
+	from, err := n.readCommit(ctx, slot)
+	if err != nil {
+		return err
+	}
+	next, err := n.soundPart(ctx, slot, from.raw)
+	switch {
+	case err != nil:
+		return err
+	case next == nil:
+		return fmt.Errorf("%w: the current share is not sound either", api.ErrIntegrityFailed)
+	case len(next.older) == len(from.commit.older):
+		return ErrNotDamaged
+	}
+	return n.giveUp(ctx, slot, from.rev, from.commit, next)
+}
+
+// giveUp commits what is left of a slot.
+func (n *Node) giveUp(ctx context.Context, slot Slot, rev backend.Revision, before, next *commit) error {
 	if err := n.swap(ctx, slot, rev, next); err != nil {
 		return unavailable("committing", err)
 	}
 	n.guesses.Remove(slot)
 	n.marked.add(slot)
 	n.unmark(ctx, slot)
-	n.dropReplaced(ctx, slot, next)
+	n.dropReplaced(ctx, slot, before, next)
 	return nil
 }
 
@@ -186,7 +233,7 @@ func (n *Node) soundPart(ctx context.Context, slot Slot, raw []byte) (*commit, e
 	}
 	var sound []generation
 	for _, g := range c.named() {
-		_, _, err := n.load(ctx, slot, g)
+		_, _, err := n.verify(ctx, slot, g)
 		if err == nil {
 			sound = append(sound, g)
 		} else if err = n.faulty(ctx, slot, g, err); !errors.Is(err, api.ErrIntegrityFailed) {
@@ -218,14 +265,20 @@ func (n *Node) grave(ctx context.Context, slot Slot, raw []byte) (*commit, error
 	} else {
 		firstLine, _, _ := strings.Cut(string(raw), "\n")
 		next.current, _ = parseVersion(firstLine)
-		for g := range found {
+		for g := range found.ages {
 			next.current = max(next.current, g.version)
 		}
 	}
-	for g := range found {
-		next.standing.keep(n.claims(ctx, slot, g))
-	}
+	next.standing.keep(n.claimed(ctx, slot, found))
 	return next, nil
+}
+
+// claimed is what all that is found says of ownership, verified or not.
+func (n *Node) claimed(ctx context.Context, slot Slot, found listing) (all standing) {
+	for g := range found.ages {
+		all.keep(n.claims(ctx, slot, g))
+	}
+	return all
 }
 
 // claims reads what a statement says of ownership, verified or not.

@@ -49,7 +49,7 @@ func (c Caller) mayCreate() error {
 // admitName decides about a name that holds nothing: the first of its identity
 // ever, or one more than the others.
 func (n *Node) admitName(ctx context.Context, slot Slot, by Caller, from stored) error {
-	names, err := n.names(ctx, slot.Identity)
+	names, err := n.Names(ctx, slot.Identity)
 	if err != nil {
 		return err
 	}

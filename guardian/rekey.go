@@ -148,7 +148,7 @@ func (n *Node) replace(ctx context.Context, key string, data []byte, rev backend
 		return errAgain
 	}
 	if err != nil {
-		return unavailable("re-sealing", err)
+		return unavailable("replacing what is stored", err)
 	}
 	return nil
 }

@@ -445,7 +445,7 @@ func wantLeft(t *testing.T, n *Node, slot Slot, text string) {
 		t.Fatal(err)
 	}
 	found, err := n.generations(t.Context(), slot)
-	if err != nil || len(found) != len(from.commit.named()) {
+	if err != nil || len(found.ages) != len(from.commit.named()) {
 		t.Fatalf("%v is stored, %v; version names %v", found, err, from.commit.named())
 	}
 }

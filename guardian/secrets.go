@@ -30,7 +30,7 @@ const listWorkers = 32
 // order of name. A caller who proves less than any of them has seen before gets
 // none. Errors are those of Pull, but for api.ErrNotFound.
 func (n *Node) Secrets(ctx context.Context, identity string, by Caller) ([]SecretInfo, error) {
-	names, err := n.names(ctx, identity)
+	names, err := n.Names(ctx, identity)
 	if err != nil {
 		return nil, err
 	}
@@ -55,8 +55,9 @@ func (n *Node) Secrets(ctx context.Context, identity string, by Caller) ([]Secre
 	return all, nil
 }
 
-// names are the secrets that the storage holds anything of, in order.
-func (n *Node) names(ctx context.Context, identity string) ([]string, error) {
+// Names lists the named secrets that the storage holds anything of, deleted ones
+// included, in order. Error: api.ErrStorageUnavailable.
+func (n *Node) Names(ctx context.Context, identity string) ([]string, error) {
 	var names []string
 	for entry, err := range n.store.ListSegments(ctx, vaultOf(identity), "") {
 		if err != nil {

@@ -40,9 +40,9 @@ func (h *highest) end() {
 }
 
 // HighestThreshold returns the largest threshold of the current shares as the
-// latest whole Sweep found them, or of what this process has stored or read
-// since it began; 0 while it knows none. What is deleted counts until the next
-// Sweep.
+// latest whole Sweep or Counted found them, or of what this process has stored
+// or read since that began; 0 while it knows none. What is deleted counts until
+// the next.
 func (n *Node) HighestThreshold() int {
 	n.highest.mu.Lock()
 	defer n.highest.mu.Unlock()

@@ -1,0 +1,164 @@
+package guardian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/integrity"
+)
+
+// Examined is all that a node holds of a slot, read and verified just now.
+type Examined struct {
+	Slot Slot
+	// Unreadable is why Walk left the slot out, api.ErrKeyUnavailable or
+	// api.ErrStorageUnavailable; nothing else is told then.
+	Unreadable error
+	// Known: there is a `version` object. Damaged: it does not verify, so
+	// nothing of what follows is known, but for Bytes.
+	Known, Damaged bool
+	// Deleted: a tombstone, at Version.
+	Deleted bool
+	// Version is the current one.
+	Version uint64
+	// Held is what `version` names, newest first; nothing of what is deleted.
+	Held []Held
+	// Bytes is the size of all objects of the slot, when they were listed.
+	Bytes int64
+	// Orphans is how many generations were dropped that `version` does not name.
+	Orphans int
+}
+
+// Held is one retained generation.
+type Held struct {
+	Version, Epoch uint64
+	// Sound: HMAC and place are right, and so is what the manifest says, if
+	// there is one: that the owner signed it, for this slot, version and node,
+	// and the hash of the share. Problem says what is not.
+	Sound   bool
+	Problem string
+	// Missing: of what is not sound, an object is gone.
+	Missing bool
+	// Share is there when it is sound.
+	Share Share
+}
+
+// Examine reads and verifies everything of a slot, drops what no commit names
+// and none can name any more, and takes the slot out of quarantine when all is
+// sound. What is damaged is told in the value, and quarantined. Errors:
+// api.ErrKeyUnavailable, api.ErrStorageUnavailable.
+func (n *Node) Examine(ctx context.Context, slot Slot) (found Examined, err error) {
+	for range maxDecisions {
+		if found, err = n.examine(ctx, slot); !errors.Is(err, errAgain) {
+			return found, err
+		}
+	}
+	return Examined{}, unavailable("examining", err)
+}
+
+func (n *Node) examine(ctx context.Context, slot Slot) (Examined, error) {
+	there, err := n.look(ctx, slot)
+	found := Examined{Slot: slot, Bytes: there.bytes}
+	if errors.Is(err, api.ErrIntegrityFailed) {
+		found.Known, found.Damaged = true, true
+		return found, nil
+	}
+	if err != nil {
+		return Examined{}, err
+	}
+	if c := there.commit; c != nil {
+		found.Known, found.Deleted, found.Version = true, c.live == nil, c.current
+	}
+	allSound := true
+	for _, g := range there.commit.named() {
+		held, err := n.hold(ctx, slot, there.stored, g)
+		if err != nil {
+			return Examined{}, err
+		}
+		found.Held = append(found.Held, held)
+		allSound = allSound && held.Sound
+	}
+	if allSound {
+		n.unmark(ctx, slot)
+	}
+	found.Orphans = n.dropObsolete(ctx, slot, there)
+	return found, nil
+}
+
+// hold verifies one generation that `version` names. Errors are those of
+// verified, but for damage.
+func (n *Node) hold(ctx context.Context, slot Slot, from stored, g generation) (Held, error) {
+	share, st, err := n.verified(ctx, slot, from, g)
+	switch {
+	case err == nil:
+		return Held{Version: g.version, Epoch: st.Epoch, Sound: true, Share: share}, nil
+	case errors.Is(err, api.ErrIntegrityFailed):
+		return Held{Version: g.version, Problem: err.Error(), Missing: errors.Is(err, backend.ErrNotFound)}, nil
+	}
+	return Held{}, err
+}
+
+// verified is verify with the errors of the protocol, or errAgain when
+// `version` has changed since it was read. What is damaged is quarantined.
+func (n *Node) verified(ctx context.Context, slot Slot, from stored, g generation) (Share, integrity.Statement, error) {
+	share, st, err := n.verify(ctx, slot, g)
+	if err != nil {
+		err = n.judge(ctx, slot, from, g, err)
+	}
+	return share, st, err
+}
+
+// verify is load, and what else can be told of a share: whether it is the one
+// that its manifest gives to this node. The manifest says nothing about the
+// shares of later epochs.
+func (n *Node) verify(ctx context.Context, slot Slot, g generation) (Share, integrity.Statement, error) {
+	share, st, err := n.load(ctx, slot, g)
+	if err == nil && st.Epoch == 0 {
+		if _, misfit := n.admitManifest(slot, share); misfit != nil {
+			err = fmt.Errorf("%w: generation %s: %w", integrity.ErrMismatch, g, misfit)
+		}
+	}
+	if err != nil {
+		return Share{}, integrity.Statement{}, err
+	}
+	share.CreatedNS, share.UpdatedNS = st.CreatedNS, st.UpdatedNS
+	return share, st, nil
+}
+
+// Walk examines all slots behind one, in the order of Slots, and visits each;
+// from the zero Slot on it visits all. It goes on behind a slot whether or not
+// that is still there, so a walk that was broken off can be resumed, also by
+// another process. What cannot be read is visited as Unreadable; too many of
+// those in a row end the walk: then it is the storage. The error of a visit
+// ends it, and is returned. Other errors wrap api.ErrStorageUnavailable or
+// api.ErrKeyUnavailable.
+//
+// A Walk from the zero Slot begins a pass for Counted, if none is under way; one
+// to the end learns what other processes have quarantined.
+func (n *Node) Walk(ctx context.Context, after Slot, visit func(Examined) error) error {
+	if after == (Slot{}) {
+		n.count.begin(n)
+		if err := n.learnMarks(ctx); err != nil {
+			return err
+		}
+	}
+	failed, err := n.walk(ctx, after, func(slot Slot) (unreadable, err error) {
+		found, unreadable := n.Examine(ctx, slot)
+		if unreadable != nil {
+			if ctx.Err() != nil {
+				return unreadable, nil
+			}
+			found = Examined{Slot: slot, Unreadable: unreadable}
+		}
+		return unreadable, visit(found)
+	})
+	if failed > 0 {
+		n.count.miss()
+	}
+	if err != nil {
+		return err
+	}
+	return n.learnMarks(ctx)
+}
