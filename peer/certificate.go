@@ -62,6 +62,18 @@ func (c *certificates) at(now time.Time) (*tls.Certificate, error) {
 	return c.current, nil
 }
 
+// Certificate returns what a node shows: a certificate that it signed itself,
+// good for a week by clocks a day apart, with its key. It is for who terminates
+// TLS in the node's place, which nobody without the key can. An error is that of
+// the key.
+func Certificate(key *integrity.NodeKey, nodeID string) (tls.Certificate, error) {
+	made, err := (&certificates{key: key, nodeID: nodeID}).get()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return *made, nil
+}
+
 // claim is whom a certificate speaks for: true once the handshake has proved
 // that who showed it has the key.
 type claim struct {

@@ -36,7 +36,8 @@ type ClientConfig struct {
 	// Key and NodeID are those of this node.
 	Key    *integrity.NodeKey
 	NodeID string
-	// Timeout bounds one call, with connecting; 0 is 5 s.
+	// Timeout bounds a heartbeat with connecting, and the connecting of a Conn;
+	// 0 is 5 s.
 	Timeout time.Duration
 }
 
@@ -56,7 +57,7 @@ var _ cluster.Caller = (*Client)(nil)
 
 // NewClient returns a Client without connections. Close it in the end.
 func NewClient(cfg ClientConfig) *Client {
-	closeLink := func(_ string, old *link) { old.transport.CloseIdleConnections() }
+	closeLink := func(_ string, old *link) { old.closeIdle() }
 	links, _ := simplelru.NewLRU(cluster.MaxIndex, closeLink) // refuses a size of 0 only
 	return &Client{
 		own:     &certificates{key: cfg.Key, nodeID: cfg.NodeID},
@@ -65,8 +66,8 @@ func NewClient(cfg ClientConfig) *Client {
 	}
 }
 
-// Close closes the connections that no call uses; those of calls that go on
-// close behind them. No call may follow it.
+// Close closes the connections that nobody uses; those of calls that go on close
+// behind them, and those of a Conn with it. No call may follow it.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +91,11 @@ func (c *Client) heartbeat(ctx context.Context, to cluster.Member, beat cluster.
 	if err := to.Check(); err != nil { // or an http:// URL would go without TLS
 		return cluster.Heartbeat{}, err
 	}
-	data, err := c.post(ctx, to, RouteHeartbeat, beat, maxHeartbeat)
+	body, err := json.Marshal(beat)
+	if err != nil {
+		return cluster.Heartbeat{}, fmt.Errorf("encoding the request: %w", err)
+	}
+	data, err := c.post(ctx, to, RouteHeartbeat, body, maxHeartbeat)
 	if err != nil {
 		return cluster.Heartbeat{}, err
 	}
@@ -99,7 +104,7 @@ func (c *Client) heartbeat(ctx context.Context, to cluster.Member, beat cluster.
 
 // post is the mirror of serve: one JSON request, and the body of one answer of
 // at most limit bytes.
-func (c *Client) post(ctx context.Context, to cluster.Member, route string, body any, limit int64) ([]byte, error) {
+func (c *Client) post(ctx context.Context, to cluster.Member, route string, body []byte, limit int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errSilent)
 	defer cancel()
 	link := c.linkTo(to)
@@ -107,11 +112,27 @@ func (c *Client) post(ctx context.Context, to cluster.Member, route string, body
 	if err != nil {
 		return nil, err
 	}
+	// Not sent, as it is empty: it lets net/http repeat the request when the
+	// member has closed a connection that was kept.
+	request.Header["X-Idempotency-Key"] = nil
 	// A RoundTripper, unlike an http.Client, follows no redirect.
 	response, err := link.transport.RoundTrip(request)
 	if err != nil {
 		return nil, transportError(ctx, err)
 	}
+	data, err := readAnswer(ctx, response, limit)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = failureOf(response.StatusCode, data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// readAnswer reads the body to its end, and closes it; one that is longer than
+// limit bytes takes its connection with it.
+func readAnswer(ctx context.Context, response *http.Response, limit int64) ([]byte, error) {
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err != nil {
@@ -119,9 +140,6 @@ func (c *Client) post(ctx context.Context, to cluster.Member, route string, body
 	}
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("its answer is longer than %d bytes", limit)
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, failureOf(response.StatusCode, data)
 	}
 	return data, nil
 }
@@ -133,10 +151,18 @@ func transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Op == "remote error" { // an alert of TLS
-		return fmt.Errorf("%w: %w", ErrNotAdmitted, failed.Err)
+	if alert := alertIn(err); alert != nil {
+		return fmt.Errorf("%w: %w", ErrNotAdmitted, alert)
 	}
 	return err
+}
+
+// alertIn is the alert of TLS by which the other side closed, or nil.
+func alertIn(err error) error {
+	if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Op == "remote error" {
+		return failed.Err
+	}
+	return nil
 }
 
 // failureOf says in our own words what a member answered.

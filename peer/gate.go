@@ -135,10 +135,10 @@ func (g *gate) prove(ctx context.Context, conn *tls.Conn, placed *placedConn) er
 	if err != nil {
 		return err
 	}
-	if !g.proved.take(member) {
+	if !g.proved.take(member.nodeID) {
 		return errTooManyConnections
 	}
-	placed.leave = sync.OnceFunc(func() { g.proved.leave(member) })
+	placed.leave = sync.OnceFunc(func() { g.proved.leave(member.nodeID) })
 	return nil
 }
 

@@ -17,27 +17,38 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/limit"
+	"github.com/vault-guardian/guardian/repair"
 )
 
 // handler is the plane behind the handshake.
 type handler struct {
 	members Members
+	limits  Limits
 	rates   *limit.Limits
+	calls   map[string]bool // their routes
+	running *places         // calls, by member
 	refused *refusals
 	log     *slog.Logger
 }
 
 func newHandler(cfg ServerConfig, limits Limits, refused *refusals) http.Handler {
 	h := &handler{
-		members: cfg.Members, refused: refused, log: cfg.Logger,
-		// A member is here what an identity is to the client plane.
-		rates: limit.New(limit.Config{Writes: limits.RequestsPerMinute}),
+		members: cfg.Members, limits: limits, refused: refused, log: cfg.Logger,
+		// A member is here what an identity is to the client plane, and what
+		// reads are there are its calls.
+		rates:   limit.New(limit.Config{Writes: limits.RequestsPerMinute, Reads: limits.CallsPerMinute}),
+		calls:   map[string]bool{},
+		running: newPlaces(cluster.MaxIndex*limits.CallsAtOnce, limits.CallsAtOnce),
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = h.writeError
 	e.Pre(h.identify)
 	e.Use(h.recoverPanics, h.boundRate)
 	e.POST(RouteHeartbeat, serve(decodeHeartbeat, cfg.Heartbeat), requireJSON, readBody(maxHeartbeat))
+	for _, call := range cfg.Calls {
+		h.calls[call.Route] = true
+		e.POST(call.Route, h.answer(call), requireJSON, h.boundRunning, readBody(call.MaxBody))
+	}
 	return e
 }
 
@@ -47,8 +58,10 @@ const (
 )
 
 // callerOf is the node id of the member that calls, as its certificate proved.
-func callerOf(c echo.Context) string {
-	caller, _ := c.Get(callerKey).(string)
+func callerOf(c echo.Context) string { return claimOf(c).nodeID }
+
+func claimOf(c echo.Context) claim {
+	caller, _ := c.Get(callerKey).(claim)
 	return caller
 }
 
@@ -102,7 +115,11 @@ func panicError(value any) error {
 
 func (h *handler) boundRate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if retryAfter, ok := h.rates.Write(callerOf(c)); !ok {
+		charge := h.rates.Write
+		if h.calls[c.Request().URL.Path] {
+			charge = h.rates.Read
+		}
+		if retryAfter, ok := charge(callerOf(c)); !ok {
 			return &api.RateLimitedError{RetryAfter: retryAfter}
 		}
 		return next(c)
@@ -177,19 +194,39 @@ func (h *handler) writeError(err error, c echo.Context) {
 	body, status := describe(err)
 	switch status {
 	case http.StatusTooManyRequests:
-		limited, _ := errors.AsType[*api.RateLimitedError](err)
-		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(limited.RetryAfter/time.Second)))
+		c.Response().Header().Set(echo.HeaderRetryAfter, retryAfter(err))
 	case http.StatusInternalServerError:
-		h.log.ErrorContext(c.Request().Context(), "peer plane: internal error", "from", callerOf(c), "error", err)
+		h.logFailure(c, err)
 	}
 	if err := c.JSON(status, body); err != nil {
 		h.log.DebugContext(c.Request().Context(), "peer plane: writing answer failed", "error", err)
 	}
 }
 
+// retryAfter is a second for an error that does not say.
+func retryAfter(err error) string {
+	wait := time.Second
+	if limited, ok := errors.AsType[*api.RateLimitedError](err); ok {
+		wait = limited.RetryAfter
+	}
+	return strconv.Itoa(int(wait / time.Second))
+}
+
+// logFailure keeps quiet about what failed because the caller had gone.
+func (h *handler) logFailure(c echo.Context, err error) {
+	level := slog.LevelError
+	if c.Request().Context().Err() != nil {
+		level = slog.LevelDebug
+	}
+	h.log.Log(c.Request().Context(), level, "peer plane: internal error", "from", callerOf(c), "route", c.Path(), "error", err)
+}
+
 func describe(err error) (api.ErrorResponse, int) {
 	if errors.Is(err, cluster.ErrWrongNode) {
 		return api.ErrorResponse{Error: cluster.ErrWrongNode.Error(), Code: codeWrongNode}, http.StatusForbidden
+	}
+	if refused, ok := errors.AsType[*repair.RefusedError](err); ok {
+		return api.ErrorResponse{Error: refused.Text, Code: refused.Code}, http.StatusForbidden
 	}
 	if framework, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch framework.Code {

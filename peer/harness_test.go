@@ -143,9 +143,16 @@ type plane struct {
 // node in good health.
 func start(t testing.TB, self node, known *members, limits peer.Limits, answer func(from string, beat cluster.Heartbeat) (cluster.Heartbeat, error)) *plane {
 	t.Helper()
+	p := newPlane(self, known, limits, answer)
+	p.listen(t, "127.0.0.1:0")
+	return p
+}
+
+// newPlane does not listen yet.
+func newPlane(self node, known *members, limits peer.Limits, answer func(from string, beat cluster.Heartbeat) (cluster.Heartbeat, error), calls ...peer.Call) *plane {
 	p := &plane{node: self, members: known, log: &logBuffer{}}
 	p.server = peer.NewServer(peer.ServerConfig{
-		Key: self.key, NodeID: self.id, Members: known, Limits: limits,
+		Key: self.key, NodeID: self.id, Members: known, Limits: limits, Calls: calls,
 		Logger: slog.New(slog.NewTextHandler(p.log, nil)),
 		Heartbeat: func(from string, beat cluster.Heartbeat) (cluster.Heartbeat, error) {
 			p.beats.Add(1)
@@ -155,7 +162,6 @@ func start(t testing.TB, self node, known *members, limits peer.Limits, answer f
 			return self.beat(), nil
 		},
 	})
-	p.listen(t, "127.0.0.1:0")
 	return p
 }
 
@@ -203,12 +209,16 @@ func clientOf(t testing.TB, n node, timeout time.Duration) *peer.Client {
 type countingListener struct {
 	net.Listener
 	open, accepted atomic.Int64
+	narrow         atomic.Bool // little fits into the buffers of a connection
 }
 
 func (l *countingListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if l.narrow.Load() {
+		_ = conn.(*net.TCPConn).SetWriteBuffer(4096)
 	}
 	l.open.Add(1)
 	l.accepted.Add(1)

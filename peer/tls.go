@@ -54,18 +54,18 @@ func clientTLS(own *certificates, member claim) *tls.Config {
 }
 
 // memberOf returns the member that the other side of a connection is, now.
-func memberOf(state tls.ConnectionState, members Members) (nodeID string, err error) {
+func memberOf(state tls.ConnectionState, members Members) (claim, error) {
 	shown, err := readClaim(state.PeerCertificates, time.Now())
 	if err != nil {
-		return "", err
+		return claim{}, err
 	}
 	node, known := members.NodeOf(shown.key)
 	pinned, ok := members.KeyOf(shown.nodeID)
 	switch {
 	case !known:
-		return "", errUnknownKey
+		return claim{}, errUnknownKey
 	case node != shown.nodeID || !ok || !shown.key.Equal(pinned):
-		return "", errOtherName
+		return claim{}, errOtherName
 	}
-	return node, nil
+	return shown, nil
 }
