@@ -15,6 +15,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vault-guardian/guardian/repair"
 )
 
 // Config is what the admin plane needs.
@@ -27,7 +29,9 @@ type Config struct {
 	// secret. It is called by many goroutines at once if there are many
 	// requests, logs for itself, and returns soon after ctx ends.
 	Reload func(ctx context.Context) (Reloaded, error)
-	Logger *slog.Logger
+	// Repairer is asked to scrub, repair and audit; nil where there is none.
+	Repairer *repair.Repairer
+	Logger   *slog.Logger
 }
 
 // Reloaded is what is in use after a reload.

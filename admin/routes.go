@@ -26,6 +26,7 @@ func (s *server) routes() []route {
 		{http.MethodGet, "/metrics", "metrics for Prometheus", s.metrics()},
 		{http.MethodPost, "/admin/reload", "fetch the integrity keyring again", s.reload},
 	}
+	routes = append(routes, s.repairRoutes()...)
 	routes = append(routes, profileRoutes()...)
 	return append(routes, route{http.MethodGet, "/", "this page", frontPage(routes)})
 }

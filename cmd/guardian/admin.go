@@ -17,14 +17,15 @@ import (
 // serveAdmin serves the admin plane until stop is called. Where no address was
 // chosen and the usual one is taken, as beside another guardian, there is none:
 // then the address is "".
-func serveAdmin(ctx context.Context, cfg *Config, o *opened, reloads *reloader, members []prometheus.Collector, log *slog.Logger) (stop func(), address string, err error) {
+func serveAdmin(ctx context.Context, cfg *Config, o *opened, reloads *reloader, known *membership, log *slog.Logger) (stop func(), address string, err error) {
 	listener, err := listenAdmin(ctx, cfg, log)
 	if listener == nil {
 		return func() {}, "", err
 	}
 	server := admin.NewServer(admin.New(admin.Config{
-		Registry: admin.NewRegistry(slices.Concat(auditMetrics(o.audit), members, []prometheus.Collector{o.metrics, o.refusals})...),
+		Registry: admin.NewRegistry(slices.Concat(auditMetrics(o.audit), known.collectors(), []prometheus.Collector{o.metrics, o.refusals})...),
 		Reload:   reloads.reload,
+		Repairer: known.repairer,
 		Logger:   log,
 	}), log)
 	var serving sync.WaitGroup

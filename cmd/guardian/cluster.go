@@ -10,21 +10,24 @@ import (
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/repair"
 )
 
-// membership is what this guardian knows of its cluster, and the plane on which
-// it talks to it.
+// membership is what this guardian knows of its cluster, the plane on which it
+// talks to it, and what the two are for.
 type membership struct {
 	*cluster.Cluster
-	plane *peerPlane // nil without a registry
+	plane    *peerPlane // nil without a registry
+	repairer *repair.Repairer
 }
 
-// collectors are the metrics of both.
+// collectors are the metrics of all of it.
 func (m *membership) collectors() []prometheus.Collector {
-	if m.plane == nil {
-		return []prometheus.Collector{m.Collector()}
+	all := []prometheus.Collector{m.Collector(), m.repairer.Collector()}
+	if m.plane != nil {
+		all = append(all, m.plane.server.Collector())
 	}
-	return []prometheus.Collector{m.Collector(), m.plane.server.Collector()}
+	return all
 }
 
 // openCluster makes the cluster of a guardian whose client plane listens on
@@ -48,7 +51,7 @@ func openCluster(ctx context.Context, cfg *Config, o *opened, clientAddress stri
 	}
 	if cfg.Registry == "" {
 		alone, err := cluster.New(known)
-		return &membership{Cluster: alone}, err
+		return &membership{Cluster: alone, repairer: openRepairer(cfg, o, alone, nil, log)}, err
 	}
 	log.Info("registry: "+cfg.registry.String(), "registry", cfg.registry.String())
 	return openPeerPlane(ctx, cfg, o, known, openRegistry(cfg, log), log)

@@ -126,9 +126,11 @@ type Config struct {
 	Audit string `env:"GUARDIAN_AUDIT" envDefault:"log"`
 	// AuditRequired fails a request whose line cannot be stored.
 	AuditRequired Bool `env:"GUARDIAN_AUDIT_REQUIRED" envDefault:"false"`
-	// ScrubInterval is the time between walks over the storage; 0 walks at
-	// start only.
+	// ScrubInterval is the time from the start of one scrub of the storage to
+	// that of the next; 0 scrubs only when an operator asks.
 	ScrubInterval time.Duration `env:"GUARDIAN_SCRUB_INTERVAL" envDefault:"24h"`
+	// RepairBytesPerSecond bounds the shares that repair sends and receives.
+	RepairBytesPerSecond int `env:"GUARDIAN_REPAIR_BYTES_PER_SECOND" envDefault:"4194304"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `env:"GUARDIAN_LOG_LEVEL" envDefault:"info"`
 	// LogFormat is text or json.
@@ -193,6 +195,7 @@ func (c *Config) Validate() error {
 	bad.require("GUARDIAN_AUDIT", slices.Contains(auditModes, audit.Mode(c.Audit)), "use off, log or store")
 	bad.require("GUARDIAN_AUDIT_REQUIRED", !bool(c.AuditRequired) || audit.Mode(c.Audit) == audit.ToStore, "needs GUARDIAN_AUDIT=store")
 	bad.require("GUARDIAN_SCRUB_INTERVAL", c.ScrubInterval >= 0, "must not be negative")
+	bad.require("GUARDIAN_REPAIR_BYTES_PER_SECOND", c.RepairBytesPerSecond >= 1<<10, "must be at least 1024")
 	bad.require("GUARDIAN_LOG_LEVEL", slices.Contains(logLevels, c.LogLevel), "use debug, info, warn or error")
 	bad.require("GUARDIAN_LOG_FORMAT", slices.Contains(logFormats, c.LogFormat), "use text or json")
 	bad.require("GUARDIAN_HEALTH_INTERVAL", c.HealthInterval >= time.Second, "must be at least 1s")

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/vault-guardian/guardian/backend/metered"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/repair"
 )
 
 // openTimeout bounds what the boot does with storage and keys.
@@ -34,6 +36,8 @@ type opened struct {
 	node    *guardian.Node
 	audit   *audit.Log
 	nodeKey *integrity.NodeKey // nil without a registry
+	// damaged is told of damage once there is a repairer.
+	damaged atomic.Pointer[repair.Repairer]
 	// refusals are those of limits.
 	refusals *prometheus.CounterVec
 }
@@ -92,6 +96,7 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 		Ownership:      cfg.ownership(),
 		MaxBytes:       cfg.QuotaBytes,
 		RequestTimeout: cfg.RequestTimeout,
+		Damaged:        o.noteDamaged,
 		Logger:         log,
 	})
 	if err != nil {
@@ -101,6 +106,12 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 		return err
 	}
 	return o.openAudit(cfg)
+}
+
+func (o *opened) noteDamaged(slot guardian.Slot) {
+	if repairer := o.damaged.Load(); repairer != nil {
+		repairer.Damaged(slot)
+	}
 }
 
 // openAudit begins the audit log. Its lines have a logger of their own, which

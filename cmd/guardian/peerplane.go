@@ -39,10 +39,12 @@ func openPeerPlane(ctx context.Context, cfg *Config, o *opened, known cluster.Co
 		p.close(log)
 		return nil, &exitError{exitConfig, err, "set GUARDIAN_ADVERTISE_URL and GUARDIAN_PEER_ADVERTISE_URL to what this guardian is reached by"}
 	}
+	repairer := openRepairer(cfg, o, joined, p.client, log)
 	p.server = peer.NewServer(peer.ServerConfig{
-		Key: o.nodeKey, NodeID: cfg.nodeID(), Members: joined, Heartbeat: joined.Receive, Logger: log,
+		Key: o.nodeKey, NodeID: cfg.nodeID(), Members: joined, Heartbeat: joined.Receive,
+		Calls: peerCalls(repairer), Logger: log,
 	})
-	return &membership{joined, p}, nil
+	return &membership{joined, p, repairer}, nil
 }
 
 // shutdown lets the calls that run finish until ctx ends.

@@ -45,7 +45,7 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 		return errors.Join(err, listener.Close())
 	}
 	defer known.plane.close(log)
-	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, known.collectors(), log)
+	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, known, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -58,7 +58,7 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 	}
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
 
-	stopTasks := startTasks(ctx, cfg, o, known, monitor, reloads, log)
+	stopTasks := startTasks(ctx, cfg, known, monitor, reloads)
 	defer stopTasks()
 	announce(cfg, address, known.plane, adminAddress, log)
 	return serveUntil(ctx, server, listener, known.plane, monitor, log)
