@@ -17,7 +17,7 @@ var completions = map[string][]cobra.Completion{
 
 // takeFiles are the flags, beside those named -file, for which a shell offers
 // files.
-var takeFiles = []string{"output", "storage", "from", "to", "roster", "registry"}
+var takeFiles = []string{"file", "output", "storage", "from", "to", "roster", "registry"}
 
 // completeAll keeps shells from offering files where none are wanted.
 func completeAll(cmd *cobra.Command) {

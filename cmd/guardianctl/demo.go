@@ -21,7 +21,7 @@ type demo struct {
 }
 
 func newDemoCommand() *cobra.Command {
-	var keep, cluster bool
+	var keep, cluster, heal bool
 	cmd := &cobra.Command{
 		Use:   "demo [FILE]",
 		Short: "Show on this machine what guardians do",
@@ -33,25 +33,36 @@ behind: with --keep the directory is, but no process.
 With --cluster the five share a registry, and it shows that they know each
 other: members join, one falls silent and is suspect and then dead, comes back,
 is killed and started anew elsewhere; an impostor is refused. It takes about 10
-seconds, with heartbeats that are quicker than usual.`,
+seconds, with heartbeats that are quicker than usual.
+
+With --heal the shares of one are deleted and one of another is damaged, and both
+come back by themselves, while all that the guardians say to each other is
+searched for shares.`,
 		Example: `  guardianctl demo
   guardianctl demo notes.txt --keep
   guardianctl demo --cluster
+  guardianctl demo --heal
   guardianctl demo --cluster notes.txt --keep`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cluster && heal {
+				return usageError("keep one of them: each shows something else", "--cluster and --heal are both given")
+			}
 			s, err := newStage(cmd, args)
 			switch {
 			case err != nil:
 				return err
 			case cluster:
 				return newClusterDemo(s).run(cmd.Context(), keep)
+			case heal:
+				return newHealDemo(s).run(cmd.Context(), keep)
 			}
 			return newDemo(s).run(cmd.Context(), keep)
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the directory with all files")
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "show guardians that know each other")
+	cmd.Flags().BoolVar(&heal, "heal", false, "show shares that heal")
 	return cmd
 }
 

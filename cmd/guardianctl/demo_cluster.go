@@ -41,8 +41,10 @@ type clusterDemo struct {
 }
 
 func newClusterDemo(s stage) *clusterDemo {
-	return &clusterDemo{stage: s, patience: demoPatience, seen: map[string]api.GuardianInfo{}}
+	return &clusterDemo{stage: s, patience: demoPatience, seen: noneSeen()}
 }
+
+func noneSeen() map[string]api.GuardianInfo { return map[string]api.GuardianInfo{} }
 
 func (c *clusterDemo) run(ctx context.Context, keep bool) error { return c.perform(ctx, keep, c) }
 
@@ -77,7 +79,7 @@ func (c *clusterDemo) steps() []demoStep {
 
 func (c *clusterDemo) start(ctx context.Context, n int) error {
 	c.settings = []string{
-		"GUARDIAN_REGISTRY=" + c.registry(), "GUARDIAN_PEER_BIND=127.0.0.1:0", "GUARDIAN_ADMIN_BIND=127.0.0.1:0",
+		"GUARDIAN_REGISTRY=" + c.registry(), "GUARDIAN_PEER_BIND=127.0.0.1:0",
 		"GUARDIAN_HEARTBEAT_INTERVAL=" + demoHeartbeat.String(),
 		"GUARDIAN_HEARTBEAT_SUSPECT_AFTER=" + demoSuspectAfter.String(),
 		"GUARDIAN_HEARTBEAT_DEAD_AFTER=" + demoDeadAfter.String(),

@@ -53,10 +53,12 @@ func (l *launcher) close() { close(l.jobs) }
 
 // process is one guardian that runs.
 type process struct {
-	cmd      *exec.Cmd
-	address  string
-	guardian *client.Guardian // at address, without a token
-	exited   chan struct{}
+	cmd     *exec.Cmd
+	address string
+	// peerAddress and adminAddress are "" where it has no such plane.
+	peerAddress, adminAddress string
+	guardian                  *client.Guardian // at address, without a token
+	exited                    chan struct{}
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
@@ -87,8 +89,11 @@ func (s *stage) launch(ctx context.Context, name, node string) (*process, error)
 	if err != nil {
 		return nil, err
 	}
-	if started.address, err = listenAddress(ctx, stdout); err != nil {
+	if err = started.readAddresses(ctx, stdout); err != nil {
 		return nil, fmt.Errorf("starting %s: %w\n%s", name, err, s.lastLog(name))
+	}
+	if s.launched != nil {
+		s.launched(name, started)
 	}
 	started.guardian, err = client.New("http://"+started.address, "")
 	return started, err
@@ -130,27 +135,43 @@ func (s *stage) environment(name, node string) []string {
 			clean = append(clean, entry)
 		}
 	}
-	return slices.Concat(clean, s.settings, []string{
+	var own []string
+	if s.own != nil {
+		own = s.own(name)
+	}
+	return slices.Concat(clean, s.settings, own, []string{
 		"GUARDIAN_STORAGE=" + filepath.Join(s.dir, name), "GUARDIAN_NODE_ID=" + node,
-		"GUARDIAN_BIND=127.0.0.1:0", "GUARDIAN_SERVER_BEARER_TOKEN=" + s.token,
+		"GUARDIAN_BIND=127.0.0.1:0", "GUARDIAN_ADMIN_BIND=127.0.0.1:0", "GUARDIAN_SERVER_BEARER_TOKEN=" + s.token,
 	})
 }
 
-// listenAddress waits for the line that names the address. It takes stdout over.
-func listenAddress(ctx context.Context, stdout *os.File) (string, error) {
+// readAddresses waits for the lines that name the addresses; that of the client
+// plane comes first, and those of others at once behind it. It takes stdout over.
+func (p *process) readAddresses(ctx context.Context, stdout *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	// Closing ends the read below.
 	defer context.AfterFunc(ctx, func() { stdout.Close() })()
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
-		if address, ok := strings.CutPrefix(lines.Text(), listenPrefix); ok {
+		p.readAddress(lines.Text())
+		if p.address != "" && p.adminAddress != "" {
 			go drain(stdout)
-			return address, nil
+			return nil
 		}
 	}
 	stdout.Close()
-	return "", errors.New("it ended or was not ready in time")
+	return errors.New("it ended or was not ready in time")
+}
+
+func (p *process) readAddress(line string) {
+	for prefix, address := range map[string]*string{
+		listenPrefix: &p.address, "GUARDIAN_PEER_LISTEN_ADDR=": &p.peerAddress, "GUARDIAN_ADMIN_LISTEN_ADDR=": &p.adminAddress,
+	} {
+		if value, ok := strings.CutPrefix(line, prefix); ok {
+			*address = value
+		}
+	}
 }
 
 // drain keeps a guardian from blocking on what nobody reads.

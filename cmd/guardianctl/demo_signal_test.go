@@ -76,7 +76,8 @@ func TestDemoSignals(t *testing.T) {
 		{"2. Encrypt", syscall.SIGHUP, nil},
 		{"guardian-2: pid", syscall.SIGTERM, []string{"--cluster"}},
 		{"guardian-3 is suspect", syscall.SIGINT, []string{"--cluster"}}, // it is stopped
-		{"calls itself", syscall.SIGINT, []string{"--cluster"}},          // a sixth process runs
+		{"4. Wait", syscall.SIGTERM, []string{"--heal"}},
+		{"calls itself", syscall.SIGINT, []string{"--cluster"}}, // a sixth process runs
 	} {
 		t.Run(test.signal.String()+" at "+test.at, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +97,51 @@ func TestDemoSignals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nobody reads what it says any more.
+func TestDemoUnread(t *testing.T) {
+	t.Parallel()
+	temp := t.TempDir()
+	cmd := exec.Command(filepath.Join(binaries, "guardianctl"), "demo")
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = stdout.Close()
+	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
+	if !ok || exit.ExitCode() != exitFailure {
+		t.Errorf("the demo ended with %v, want exit code %d", exit, exitFailure)
+	}
+	if left, _ := os.ReadDir(temp); len(left) != 0 || running(t, temp) != 0 {
+		t.Errorf("%v is left, and %d guardians", left, running(t, temp))
+	}
+}
+
+// A connection that the other side has closed is no reason to end; output that
+// nobody reads is.
+func TestBrokenPipes(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{syscall.EPIPE: true, syscall.ENOSPC: false, nil: false} {
+		ended := false
+		out := &output{to: failing{err}, unread: func() { ended = true }}
+		if _, got := out.Write([]byte("x")); (got == nil) != (err == nil) || ended != want {
+			t.Errorf("%v: got %v, ended %v", err, got, ended)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write(data []byte) (int, error) {
+	if f.err != nil {
+		return 0, &os.PathError{Op: "write", Path: "/dev/stdout", Err: f.err}
+	}
+	return len(data), nil
 }
 
 func TestGuardiansDieWithAKilledDemo(t *testing.T) {

@@ -27,6 +27,10 @@ type stage struct {
 	dir      string
 	token    string
 	settings []string // of all guardians, beside those of each
+	// own are further settings of one guardian, and launched is told where it
+	// listens; both nil for most shows.
+	own      func(name string) []string
+	launched func(name string, p *process)
 
 	launcher  *launcher
 	started   []*process // all of them, those that have ended too

@@ -13,10 +13,11 @@ import (
 
 func main() {
 	forbidCoreDumps()
-	// SIGPIPE is among them so that a reader of our output that goes away ends
-	// a command in order: the demo has processes and files to remove.
-	ctx, stop := signal.NotifyContext(context.Background(),
-		os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// SIGPIPE must not end the process: the demo has processes and files to
+	// remove. It is not listened to, as a connection that a guardian has closed
+	// raises it too; that nobody reads our output, the write tells that fails.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)

@@ -11,9 +11,12 @@ import (
 	"github.com/vault-guardian/guardian/api"
 )
 
-// run carries out a command line and returns the exit code.
+// run carries out a command line and returns the exit code. It ends as at a signal
+// when nobody reads what it prints any more.
 func run(ctx context.Context, args []string, s streams) int {
-	root, out := newRootCommand(), &output{to: s.out}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	root, out := newRootCommand(), &output{to: s.out, unread: cancel}
 	root.SetArgs(args)
 	root.SetIn(s.in)
 	root.SetOut(out)
@@ -75,7 +78,7 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 	root.AddCommand(
 		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newGuardiansCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
 		newSplitCommand(), newCombineCommand(), newDemoCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newRepairCommand(),
 	)
 	completeAll(root)
 	return root

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/term"
 )
@@ -18,7 +20,9 @@ type streams struct {
 // output is standard output. It remembers that a write failed, for those that
 // write without looking, and whether anything was written at all.
 type output struct {
-	to      io.Writer
+	to io.Writer
+	// unread is called when nobody reads any more; nil for nothing.
+	unread  func()
 	written bool
 	err     error
 }
@@ -26,6 +30,9 @@ type output struct {
 func (o *output) Write(data []byte) (int, error) {
 	n, err := o.to.Write(data)
 	o.written = o.written || n > 0
+	if errors.Is(err, syscall.EPIPE) && o.unread != nil {
+		o.unread()
+	}
 	if err != nil && o.err == nil {
 		o.err = failure(fmt.Errorf("writing to standard output: %w", err), "make room where the output goes, or send it elsewhere")
 	}

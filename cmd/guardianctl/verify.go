@@ -15,6 +15,7 @@ import (
 
 func newVerifyCommand() *cobra.Command {
 	var f keptFlags
+	var audit auditFlags
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check every guardian's share; nothing is rebuilt",
@@ -22,16 +23,33 @@ func newVerifyCommand() *cobra.Command {
 signed when it was stored. Nothing is rebuilt or decrypted. Where guardians ask
 for no proof of ownership, --identity is enough.
 
+With --cluster a guardian is asked to audit its shares and those of the others
+instead: they prove to each other that their shares fit together, and none learns
+anything. It needs nobody's key, and a running guardian of one's own: see --admin.
+Who is named as wrong is, while at most (n-K)/2 of the n that answer are.
+
 Exits 0 when no share is wrong and enough are good to rebuild the file, 5 when one
 is wrong or there is no manifest to compare with, 4 when too few are good, and 3
 when nothing is kept.`,
 		Example: `  guardianctl verify --key-file notes.key
   guardianctl verify --mnemonic --name monday
-  guardianctl verify --user joe --json`,
+  guardianctl verify --user joe --json
+  guardianctl verify --cluster
+  guardianctl verify --cluster --audit 3f9c...e1`,
 		Args: takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return verify(cmd, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := audit.together(cmd); err != nil {
+				return err
+			}
+			if audit.cluster {
+				audit.json = f.json
+				return audit.run(cmd)
+			}
+			return verify(cmd, &f)
+		},
 	}
 	f.register(cmd)
+	audit.register(cmd)
 	return cmd
 }
 
