@@ -23,6 +23,7 @@ export GUARDIAN_TEST_VERSITYGW := $(VERSITYGW)
 export GUARDIAN_TEST_MINIO := $(MINIO)
 
 FUZZ_TIME ?= 5s
+SIM_RUNS ?= 20000
 BENCH ?= .
 
 ##@ Use
@@ -94,6 +95,10 @@ bench: ## benchmarks with their baselines, then bench-shamir; BENCH=regexp: only
 bench-shamir: ## shamir on one core: its speed against Vault's package, then whether its time depends on secrets
 	cd bench && go vet ./... && go test ./... && go run . && go run ./cttest
 
+.PHONY: bench-repair
+bench-repair: $(VERSITYGW) ## scrub, serving meanwhile, and recovery, with their baselines, at small sizes; see docs/BENCHMARKS.md for large ones
+	cd bench && go run ./repair -quick
+
 .PHONY: vet
 vet:
 	go vet ./...
@@ -131,6 +136,10 @@ race: $(VERSITYGW) $(MINIO)
 .PHONY: model
 model:
 	go test -count=1 -run '^TestModel' ./guardian
+
+.PHONY: sim
+sim: ## repair and audit of simulated clusters, SIM_RUNS seeds of them; some minutes
+	go test -count=1 -timeout 2h ./sim -run '^TestSimulation$$' -v -sim.runs=$(SIM_RUNS)
 
 .PHONY: fuzz
 fuzz:
