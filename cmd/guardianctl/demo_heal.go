@@ -19,6 +19,9 @@ import (
 const (
 	// demoScrub is how often the guardians of the demonstration scrub.
 	demoScrub = 2 * time.Second
+	// Nobody falls silent here, and a busy machine is to have nobody suspected.
+	healSuspectAfter = 10 * time.Second
+	healDeadAfter    = 30 * time.Second
 	// healPatience is what both repairs have.
 	healPatience = time.Minute
 )
@@ -86,8 +89,8 @@ func (h *healDemo) startAll(ctx context.Context) error {
 	h.settings = []string{
 		"GUARDIAN_REGISTRY=" + h.registry(), "GUARDIAN_PEER_BIND=127.0.0.1:0",
 		"GUARDIAN_HEARTBEAT_INTERVAL=" + demoHeartbeat.String(),
-		"GUARDIAN_HEARTBEAT_SUSPECT_AFTER=" + demoSuspectAfter.String(),
-		"GUARDIAN_HEARTBEAT_DEAD_AFTER=" + demoDeadAfter.String(),
+		"GUARDIAN_HEARTBEAT_SUSPECT_AFTER=" + healSuspectAfter.String(),
+		"GUARDIAN_HEARTBEAT_DEAD_AFTER=" + healDeadAfter.String(),
 		"GUARDIAN_SCRUB_INTERVAL=" + demoScrub.String(),
 	}
 	if err := h.placeRelays(); err != nil {
