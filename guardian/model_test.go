@@ -907,7 +907,7 @@ var scenarios = []scenario{
 	{name: "mend, push, delete", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}, {remove(1)}}},
 }
 
-var mostFaults = 2
+var mostFaults, fewestStates = 2, 10
 
 // TestModel explores every scenario: no promise is ever broken. With
 // GUARDIAN_TEST_LONG=1 all have two faults.
@@ -922,7 +922,7 @@ func TestModel(t *testing.T) {
 			if violation != nil {
 				t.Fatal(violation)
 			}
-			if states < 10 {
+			if states < fewestStates {
 				t.Fatalf("only %d states explored", states)
 			}
 			t.Logf("%d states", states)
