@@ -14,7 +14,7 @@ const (
 )
 
 // background runs best-effort work that no answer waits for. What finds the
-// queue full is left undone: a Sweep does the same work.
+// queue full is left undone: a Walk does the same work.
 type background struct {
 	jobs    chan func(context.Context)
 	timeout time.Duration

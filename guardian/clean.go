@@ -13,40 +13,8 @@ import (
 	"github.com/vault-guardian/guardian/backend"
 )
 
-// SweepReport says what a Sweep found.
-type SweepReport struct {
-	Live    int64 // slots with a current share
-	Deleted int64 // slots with a tombstone
-	Damaged int64 // slots whose version object does not verify; left alone
-	Failed  int64 // slots that the storage would not read
-	Dropped int64 // generations removed
-}
-
-// maxFailures in a row end a Sweep: then it is the storage, not a slot.
+// maxFailures in a row end a Walk: then it is the storage, not a slot.
 const maxFailures = 16
-
-// Sweep walks all slots, drops the generations that no commit names and that
-// none can name any more, and corrects the share count and HighestThreshold. A
-// slot that cannot be read is left out; a storage that cannot ends it. Starting
-// again is always safe.
-func (n *Node) Sweep(ctx context.Context) (SweepReport, error) {
-	var report SweepReport
-	changes := n.census.changes.Load()
-	n.highest.begin()
-	failed, err := n.walk(ctx, Slot{}, func(slot Slot) (unreadable, err error) {
-		return n.sweepSlot(ctx, slot, &report), nil
-	})
-	report.Failed = failed
-	if err != nil {
-		return report, err
-	}
-	n.census.count.Store(report.Live)
-	if failed == 0 {
-		n.highest.end()
-	}
-	n.census.exact.Store(n.census.changes.Load() == changes && failed == 0)
-	return report, n.reloadMarks(ctx)
-}
 
 // walk does something with every slot behind one, and counts those that the
 // storage would not read: they are left out, but for too many in a row. The
@@ -93,26 +61,6 @@ func (n *Node) look(ctx context.Context, slot Slot) (looked, error) {
 	return looked{found, from}, err
 }
 
-func (n *Node) sweepSlot(ctx context.Context, slot Slot, report *SweepReport) error {
-	found, err := n.look(ctx, slot)
-	switch {
-	case errors.Is(err, api.ErrIntegrityFailed), errors.Is(err, api.ErrKeyUnavailable):
-		report.Damaged++
-		return nil
-	case err != nil:
-		return err
-	case found.commit != nil && found.commit.live == nil:
-		report.Deleted++
-	case found.commit != nil:
-		if err := n.noteThreshold(ctx, slot, *found.commit.live); err != nil {
-			return err
-		}
-		report.Live++
-	}
-	report.Dropped += int64(n.dropObsolete(ctx, slot, found))
-	return nil
-}
-
 // dropObsolete drops what a look has found that nothing will name, and returns
 // how many generations that were.
 func (n *Node) dropObsolete(ctx context.Context, slot Slot, found looked) (dropped int) {
@@ -127,7 +75,7 @@ func (n *Node) dropObsolete(ctx context.Context, slot Slot, found looked) (dropp
 // dropReplaced removes what a commit has put an end to: the generations at or
 // below it that it does not name, and those of the commit before it, nil when
 // that is not known. It is best effort: what fails is tried again by the next
-// Sweep or Walk.
+// Walk.
 func (n *Node) dropReplaced(ctx context.Context, slot Slot, before, now *commit) {
 	found, err := n.generations(ctx, slot)
 	if err != nil {

@@ -255,7 +255,7 @@ func keysOf(objects map[string][]byte) (keys []string) {
 	return keys
 }
 
-func TestSweepCounts(t *testing.T) {
+func TestPassCounts(t *testing.T) {
 	store := backendtest.NewMemory()
 	n := openNode(t, store)
 	for i := range 20 {
@@ -266,14 +266,14 @@ func TestSweepCounts(t *testing.T) {
 	}
 	other := openNode(t, store)
 	if count, approximate := other.ShareCount(); count != 0 || !approximate {
-		t.Errorf("before a sweep: %d, approximate %v", count, approximate)
+		t.Errorf("before a pass: %d, approximate %v", count, approximate)
 	}
-	report, err := other.Sweep(t.Context())
-	if err != nil || report.Live != 19 || report.Deleted != 1 || report.Damaged != 0 {
-		t.Errorf("sweep: %+v, %v", report, err)
+	found, err := other.pass(t.Context())
+	if err != nil || found != (tally{live: 19, deleted: 1}) {
+		t.Errorf("pass: %+v, %v", found, err)
 	}
 	if count, approximate := other.ShareCount(); count != 19 || approximate {
-		t.Errorf("after a sweep: %d, approximate %v", count, approximate)
+		t.Errorf("after a pass: %d, approximate %v", count, approximate)
 	}
 }
 
@@ -532,9 +532,9 @@ func TestNoAnswerBeforeDurable(t *testing.T) {
 	wantConflict(t, n.Push(t.Context(), live, Share{Data: []byte("one"), Version: 1}, Caller{}), 1, true)
 }
 
-// TestSweepGoesOnBehindTheUnreadable: one slot that cannot be read keeps no
+// TestPassGoesOnBehindTheUnreadable: one slot that cannot be read keeps no
 // other from being cleaned and counted.
-func TestSweepGoesOnBehindTheUnreadable(t *testing.T) {
+func TestPassGoesOnBehindTheUnreadable(t *testing.T) {
 	store := backendtest.NewMemory()
 	n := openNode(t, store)
 	for _, digits := range []string{"01", "02", "03"} {
@@ -547,9 +547,9 @@ func TestSweepGoesOnBehindTheUnreadable(t *testing.T) {
 		}
 		return backendtest.None
 	}})
-	report, err := f.Sweep(t.Context())
-	if err != nil || report.Failed != 1 || report.Live != 2 {
-		t.Errorf("%+v, %v", report, err)
+	found, err := f.pass(t.Context())
+	if err != nil || found.unreadable != 1 || found.live != 2 {
+		t.Errorf("%+v, %v", found, err)
 	}
 	if _, approximate := f.ShareCount(); !approximate {
 		t.Error("the count passes for exact")
@@ -672,8 +672,8 @@ func TestDropOfAnOlderVersion(t *testing.T) {
 	}
 }
 
-// TestSweepReloadsMarks: a sweep learns what others have done to the quarantine.
-func TestSweepReloadsMarks(t *testing.T) {
+// TestPassLearnsMarks: a pass learns what others have done to the quarantine.
+func TestPassLearnsMarks(t *testing.T) {
 	store := backendtest.NewMemory()
 	n, other := openNode(t, store), openNode(t, store)
 	slot := slotOf("ab")
@@ -685,7 +685,7 @@ func TestSweepReloadsMarks(t *testing.T) {
 	}
 	sweep := func(n *Node, want int64) {
 		t.Helper()
-		if _, err := n.Sweep(t.Context()); err != nil || n.Quarantined() != want {
+		if _, err := n.pass(t.Context()); err != nil || n.Quarantined() != want {
 			t.Fatalf("%d quarantined, %v; want %d", n.Quarantined(), err, want)
 		}
 	}

@@ -487,7 +487,7 @@ func TestMendCountsAndUnmarks(t *testing.T) {
 // and whatever it knows.
 func TestCleanersLeaveMendersAlone(t *testing.T) {
 	for name, cleanUp := range map[string]func(b bench, old *commit){
-		"a sweep":     func(b bench, _ *commit) { _ = b.sweepSlot(b.t.Context(), b.slot, &SweepReport{}) },
+		"a sweep":     func(b bench, _ *commit) { _ = b.clean(b.t.Context(), b.slot) },
 		"an examiner": func(b bench, _ *commit) { _, _ = b.Examine(b.t.Context(), b.slot) },
 		"a late drop": func(b bench, old *commit) { b.dropReplaced(b.t.Context(), b.slot, nil, old) },
 		"another mend": func(b bench, _ *commit) {

@@ -335,8 +335,8 @@ func TestOthersBetweenTheStepsOfCopy(t *testing.T) {
 		"delete at the source":          {true, remove, 0},
 		"a newer at the destination":    {false, push(9), 9},
 		"more newer at the destination": {false, push(8, 9), 9},
-		"a sweep at the destination": {false, func(t *testing.T, n *Node) {
-			if _, err := n.Sweep(t.Context()); err != nil {
+		"a walk at the destination": {false, func(t *testing.T, n *Node) {
+			if _, err := n.pass(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}, 2},

@@ -319,7 +319,7 @@ func (w *world) perform(n *Node, actor int, o op) event {
 	case "delete":
 		e.err = n.Delete(ctx, modelSlot, o.version, by)
 	case "clean":
-		e.err = n.sweepSlot(ctx, modelSlot, &SweepReport{})
+		e.err = n.clean(ctx, modelSlot)
 	case "rekey":
 		n.sealer = w.newer
 		_, _, e.err = n.Rekey(ctx, modelSlot)

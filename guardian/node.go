@@ -136,7 +136,7 @@ func randomAttempt() string {
 }
 
 // ShareCount returns the number of live shares as far as this process knows,
-// and whether that is approximate: before the first Sweep or Counted, and after
+// and whether that is approximate: before the first Counted, and after
 // one during which this process wrote. What others have done to the
 // storage since is not in it.
 func (n *Node) ShareCount() (count int64, approximate bool) {
@@ -167,7 +167,7 @@ func (n *Node) Check(ctx context.Context) error {
 }
 
 // Close waits for the cleaning that pushes left behind, at most until ctx
-// ends. What is not done by then a Sweep does. No call may follow.
+// ends. What is not done by then a Walk does. No call may follow.
 func (n *Node) Close(ctx context.Context) error { return n.background.close(ctx) }
 
 // stored is the state of a slot's `version` object.

@@ -113,23 +113,6 @@ func graphic(text string) string {
 	}, text)
 }
 
-// reloadMarks learns what other processes have marked and unmarked, and clears
-// what is sound again.
-func (n *Node) reloadMarks(ctx context.Context) error {
-	if err := n.learnMarks(ctx); err != nil {
-		return err
-	}
-	for _, slot := range n.marked.all() {
-		if err := ctx.Err(); err != nil {
-			return unavailable("reading quarantine", err)
-		}
-		if n.verifySlot(ctx, slot) == nil {
-			n.unmark(ctx, slot)
-		}
-	}
-	return nil
-}
-
 // learnMarks learns what other processes have marked and unmarked.
 func (n *Node) learnMarks(ctx context.Context) error {
 	for _, slot := range n.marked.all() {

@@ -119,8 +119,8 @@ func wantDropped(t *testing.T, n *Node) {
 // unconfused: every walk over the storage finds the one share, and no more.
 func unconfused(t *testing.T, n *Node) {
 	t.Helper()
-	if report, err := n.Sweep(t.Context()); err != nil || report != (SweepReport{Live: 1}) {
-		t.Errorf("sweep: %+v, %v", report, err)
+	if found, err := n.pass(t.Context()); err != nil || found != (tally{live: 1}) {
+		t.Errorf("pass: %+v, %v", found, err)
 	}
 	visited := 0
 	if err := n.Walk(t.Context(), Slot{}, func(Examined) error { visited++; return nil }); err != nil || visited != 1 {

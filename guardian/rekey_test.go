@@ -492,7 +492,7 @@ func TestRekeyUnderLoad(t *testing.T) {
 		others.Go(func() {
 			for working.Err() == nil {
 				rekeyAll(t, n)
-				if _, err := n.Sweep(t.Context()); err != nil {
+				if _, err := n.pass(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}

@@ -1,15 +1,6 @@
 package guardian
 
-import (
-	"context"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
-	"sync"
-
-	"github.com/vault-guardian/guardian/api"
-	"github.com/vault-guardian/guardian/backend"
-)
+import "sync"
 
 // highest is the largest threshold of what is stored, as far as is known.
 type highest struct {
@@ -40,29 +31,11 @@ func (h *highest) end() {
 }
 
 // HighestThreshold returns the largest threshold of the current shares as the
-// latest whole Sweep or Counted found them, or of what this process has stored
+// latest whole pass found them (see Counted), or of what this process has stored
 // or read since that began; 0 while it knows none. What is deleted counts until
 // the next.
 func (n *Node) HighestThreshold() int {
 	n.highest.mu.Lock()
 	defer n.highest.mu.Unlock()
 	return n.highest.known
-}
-
-// noteThreshold notes what the statement of a generation says. It is not
-// verified, which takes the share as well: only the word about health hangs on
-// it. One that is damaged or gone says nothing.
-func (n *Node) noteThreshold(ctx context.Context, slot Slot, g generation) error {
-	sealed, _, err := n.store.Get(ctx, slot.checksumKey(g))
-	switch {
-	case errors.Is(err, backend.ErrNotFound), errors.Is(err, backend.ErrTooLarge):
-		return nil
-	case err != nil:
-		return unavailable("reading checksum", err)
-	}
-	var stated struct{ Threshold int }
-	if len(sealed) > sha256.Size && json.Unmarshal(sealed[sha256.Size:], &stated) == nil && stated.Threshold <= api.MaxThreshold {
-		n.highest.note(stated.Threshold)
-	}
-	return nil
 }

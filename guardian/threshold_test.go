@@ -22,10 +22,10 @@ func wantHighest(t *testing.T, n *Node, want int, when string) {
 	}
 }
 
-func sweepAll(t *testing.T, n *Node) {
+func passAll(t *testing.T, n *Node) {
 	t.Helper()
-	if report, err := n.Sweep(t.Context()); err != nil || report.Failed != 0 {
-		t.Fatal(report, err)
+	if found, err := n.pass(t.Context()); err != nil || found.unreadable != 0 {
+		t.Fatal(found, err)
 	}
 }
 
@@ -39,16 +39,16 @@ func TestHighestThreshold(t *testing.T) {
 
 	restarted := openNode(t, store)
 	wantHighest(t, restarted, 0, "after a restart")
-	sweepAll(t, restarted)
+	passAll(t, restarted)
 	wantHighest(t, restarted, 255, "swept")
 	if err := restarted.Delete(t.Context(), Slot{slotOf("02").Identity, "name"}, 1, Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	sweepAll(t, restarted)
+	passAll(t, restarted)
 	wantHighest(t, restarted, 5, "swept after a delete")
 	pushAt(t, restarted, slotOf("01"), 2, 3)
 	wantHighest(t, restarted, 5, "before the next sweep")
-	sweepAll(t, restarted)
+	passAll(t, restarted)
 	wantHighest(t, restarted, 3, "swept after the share was replaced")
 	older := uint64(1)
 	if _, err := restarted.Pull(t.Context(), slotOf("01"), &older, Caller{}); err != nil {
@@ -63,7 +63,7 @@ func TestHighestThreshold(t *testing.T) {
 }
 
 // A share that is pushed where a sweep has been already counts.
-func TestHighestThresholdOfAPushDuringASweep(t *testing.T) {
+func TestHighestThresholdOfAPushDuringAPass(t *testing.T) {
 	store := backendtest.NewMemory()
 	var n *Node
 	pushed := false
@@ -77,7 +77,7 @@ func TestHighestThresholdOfAPushDuringASweep(t *testing.T) {
 	other := openNode(t, store)
 	pushAt(t, other, slotOf("02"), 1, 3)
 	settle(t, other)
-	sweepAll(t, n)
+	passAll(t, n)
 	wantHighest(t, n, 9, "after the sweep")
 }
 
@@ -97,19 +97,19 @@ func TestHighestThresholdOfTheUnreadable(t *testing.T) {
 		return backendtest.None
 	}})
 	f.highest.note(20)
-	if report, err := f.Sweep(t.Context()); err != nil || report.Failed != 1 || report.Live != 1 {
-		t.Errorf("%+v, %v", report, err)
+	if found, err := f.pass(t.Context()); err != nil || found.unreadable != 1 || found.live != 1 {
+		t.Errorf("%+v, %v", found, err)
 	}
 	wantHighest(t, f, 20, "after a sweep that could not read one")
 	unreadable = false
-	sweepAll(t, f)
+	passAll(t, f)
 	wantHighest(t, f, 9, "once it can be read")
 
 	replaceStatement(t, store, n, slotOf("01"), strings.Repeat("x", 32)+`{"threshold":9999}`)
-	sweepAll(t, f)
+	passAll(t, f)
 	wantHighest(t, f, 3, "with a statement that says 9999")
 	replaceStatement(t, store, n, slotOf("01"), "short")
-	sweepAll(t, f)
+	passAll(t, f)
 	wantHighest(t, f, 3, "with a statement that is cut off")
 }
 

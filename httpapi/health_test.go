@@ -107,9 +107,8 @@ func TestOpenEndpoints(t *testing.T) {
 		return backendtest.None
 	})
 	p.want(t, pushRoute, goodPush, 200, `{"status":"stored"}`)
-	if _, err := p.node.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, p)
+	p.node.Counted(1, 0, true)
 	var health api.HealthResponse
 	p.get(t, api.RouteV1Health, &health)
 	if want := (api.HealthResponse{Status: "ok", Version: api.Version, Shares: 1, StorageOK: true, DataDirOK: true}); health != want {

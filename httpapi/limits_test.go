@@ -255,7 +255,7 @@ func TestByteQuota(t *testing.T) {
 // settle waits until cleaning has dropped what is no longer named.
 func settle(t *testing.T, p *plane) {
 	t.Helper()
-	if _, err := p.node.Sweep(t.Context()); err != nil {
+	if err := p.node.Walk(t.Context(), guardian.Slot{}, func(guardian.Examined) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
