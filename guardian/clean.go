@@ -50,7 +50,7 @@ type looked struct {
 
 // look lists before it reads `version`: what was old enough when listed has no
 // writer left, so what `version` does not name after that it never will. The
-// other way round, a sweeper that slept in between would drop what was
+// other way round, a walker that slept in between would drop what was
 // committed meanwhile. With an error about `version`, the listing is there.
 func (n *Node) look(ctx context.Context, slot Slot) (looked, error) {
 	found, err := n.generations(ctx, slot)

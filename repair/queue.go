@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -96,8 +95,6 @@ type queue struct {
 }
 
 const (
-	defaultPoll    = 10 * time.Second
-	defaultWorkers = 4
 	// maxDamaged bounds the slots that noteDamaged keeps.
 	maxDamaged = 1000
 	// maxHinted bounds the items that are hints of others.
@@ -107,17 +104,12 @@ const (
 // newQueue returns the queue kept in store, which is confined to it. Nothing is
 // worked on before run.
 func newQueue(cfg Config, store backend.Backend, heal healFunc, names namesFunc) *queue {
+	cfg.fill()
 	q := &queue{
 		store: store, heal: heal, names: names, log: cfg.Logger, now: cfg.Now,
-		poll: cmp.Or(cfg.Poll, defaultPoll), workers: cmp.Or(cfg.Workers, defaultWorkers), id: rand.Text(),
+		poll: cfg.Poll, workers: cfg.Workers, id: rand.Text(),
 		damaged: make(chan guardian.Slot, maxDamaged),
 		changed: make(chan struct{}, 1), looking: make(chan struct{}, 1),
-	}
-	if q.log == nil {
-		q.log = slog.New(slog.DiscardHandler)
-	}
-	if q.now == nil {
-		q.now = time.Now
 	}
 	q.index = newQueueIndex(q.id, indexLimit)
 	q.inbox = newInbox(q)

@@ -82,7 +82,8 @@ type Config struct {
 	// 4 MiB a second.
 	BytesPerSecond int
 	// Now is the clock; time.Now when nil.
-	Now    func() time.Time
+	Now func() time.Time
+	// Logger hears what an operator should know; nobody does when nil.
 	Logger *slog.Logger
 }
 
@@ -123,9 +124,11 @@ func New(cfg Config) *Repairer {
 func (cfg *Config) fill() {
 	cfg.Poll = cmp.Or(cfg.Poll, 10*time.Second)
 	cfg.Workers = cmp.Or(cfg.Workers, 4)
-	cfg.BytesPerSecond = cmp.Or(cfg.BytesPerSecond, 4<<20)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 }
 

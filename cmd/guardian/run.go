@@ -15,7 +15,7 @@ import (
 )
 
 // closeTime is how long the node's background work may go on at the end; what
-// is left undone the next sweep does.
+// is left undone the next scrub does.
 const closeTime = 5 * time.Second
 
 // run is the life of the process: open, serve until ctx ends or a signal
