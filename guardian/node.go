@@ -1,6 +1,7 @@
 // Package guardian holds the rules of one node: push, pull, delete, which
-// versions are retained, what is cleaned, what is quarantined. It is the only
-// home of anti-rollback and of the layout of objects.
+// versions are retained, what is cleaned, what is quarantined, how a recovered
+// share is put back. It is the only home of anti-rollback and of the layout of
+// objects.
 //
 // Nothing is kept in the process that the storage does not hold, so any number
 // of nodes in any number of processes may work on one storage. What a nil

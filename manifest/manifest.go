@@ -9,7 +9,7 @@
 // can make a second valid signature of the same fields.
 //
 // All functions are pure, safe for concurrent use, leave their arguments as
-// they were and keep none of them.
+// they were and keep none of them; a Cache alone remembers.
 package manifest
 
 import (
