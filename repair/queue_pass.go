@@ -40,13 +40,13 @@ func (q *queue) lookOn(ctx context.Context) {
 func (q *queue) look(ctx context.Context) {
 	err := q.inbox.take(ctx)
 	if q.passDue() {
-		began := q.now()
+		began := time.Now() // not q.now: a change of the time of day is no time that passes
 		for _, each := range []func(context.Context) error{q.pass, q.inbox.count} {
 			if problem := each(ctx); err == nil {
 				err = problem
 			}
 		}
-		q.setNextPass(q.now().Add(restFactor * q.now().Sub(began)))
+		q.setNextPass(time.Now().Add(restFactor * time.Since(began)))
 	}
 	q.tellDropped()
 	q.summary.flush(ctx)
@@ -63,7 +63,7 @@ func (q *queue) look(ctx context.Context) {
 func (q *queue) passDue() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return !q.now().Before(q.nextPass)
+	return !time.Now().Before(q.nextPass)
 }
 
 func (q *queue) setNextPass(at time.Time) {

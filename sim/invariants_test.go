@@ -155,6 +155,10 @@ func (h *host) wound(s *secret, v *version) string {
 		h.world.count.Waiting++
 		return ""
 	}
+	if h.deceived(s, v) {
+		h.world.count.Hopeless++
+		return ""
+	}
 	return fmt.Sprintf("%s lacks its share of version %d of %s; it has %+v", h.id, v.number, s.slot.Short(), now)
 }
 
@@ -177,6 +181,13 @@ func (h *host) waits(s *secret, v *version) bool {
 		}
 	}
 	return false
+}
+
+// deceived tells whether a guardian lacks its share of a version that reached K
+// others, but not as many as an acknowledgement takes, of whom some lie: too few
+// of the rest can help.
+func (h *host) deceived(s *secret, v *version) bool {
+	return !v.acked && !h.holds(s, v) && s.helpers(v, h) < v.k
 }
 
 // leftovers are items in the queue and marks of damage, but for what nobody can
@@ -223,9 +234,13 @@ func cutPrefixes(key string, prefixes ...string) (rest string, found bool) {
 // hopeless tells whether a guardian has something of a secret damaged that too
 // few others have to rebuild it; or what is pushed was never acknowledged, or a
 // delete not; or it is deleted and what is damaged is the version object, for
-// which the tombstones of others prove nothing.
+// which the tombstones of others prove nothing; or what could be rebuilt was
+// never acknowledged, and of those who have it some lie.
 func (h *host) hopeless(s *secret) bool {
 	now, ok := h.current(s)
+	if v := s.recoverable(); v != nil && h.deceived(s, v) {
+		return true
+	}
 	if _, _, err := h.disk.get(placeOf(s.slot) + "/version"); s.acked == nil && (!s.deleted || s.open() > 0 || !ok && err == nil) {
 		return true
 	}
