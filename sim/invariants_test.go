@@ -187,7 +187,7 @@ func (h *host) waits(s *secret, v *version) bool {
 // others, but not as many as an acknowledgement takes, of whom some lie: too few
 // of the rest can help.
 func (h *host) deceived(s *secret, v *version) bool {
-	return !v.acked && !h.holds(s, v) && s.helpers(v, h) < v.k
+	return v != nil && !v.acked && !h.holds(s, v) && s.helpers(v, h) < v.k
 }
 
 // leftovers are items in the queue and marks of damage, but for what nobody can
@@ -238,13 +238,13 @@ func cutPrefixes(key string, prefixes ...string) (rest string, found bool) {
 // never acknowledged, and of those who have it some lie.
 func (h *host) hopeless(s *secret) bool {
 	now, ok := h.current(s)
-	if v := s.recoverable(); v != nil && h.deceived(s, v) {
-		return true
-	}
 	if _, _, err := h.disk.get(placeOf(s.slot) + "/version"); s.acked == nil && (!s.deleted || s.open() > 0 || !ok && err == nil) {
 		return true
 	}
 	if s.acked != nil && h.waits(s, s.acked) {
+		return true
+	}
+	if s.acked != nil && h.deceived(s, s.recoverable()) {
 		return true
 	}
 	return ok && slices.ContainsFunc(now.named, func(generation string) bool { return h.lost(s, generation) })
