@@ -137,7 +137,8 @@ func (w *world) wounds() []string {
 // wound is what keeps a guardian from being whole: it must have its share of the
 // newest version that can be rebuilt, byte for byte. It need not where it
 // accepted a later one that was never acknowledged, and does not keep the one
-// before it; or that of another device.
+// before it, even if that later one is damaged by now; or where it has that of
+// another device.
 func (h *host) wound(s *secret, v *version) string {
 	if h.holds(s, v) {
 		return ""
@@ -145,8 +146,8 @@ func (h *host) wound(s *secret, v *version) string {
 	now, ok := h.current(s)
 	for _, other := range s.versions {
 		later := other.number > v.number && now.current == other.number
-		twin := other.number == v.number && other != v
-		if ok && (later || twin) && h.holds(s, other) {
+		twin := other.number == v.number && other != v && h.holds(s, other)
+		if ok && (later || twin) {
 			h.world.count.Exempt++
 			return ""
 		}

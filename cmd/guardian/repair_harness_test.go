@@ -202,7 +202,13 @@ func (s *surgery) flip(t *testing.T, i int, kept *stored, name string) {
 // await polls until ok.
 func (s *surgery) await(t *testing.T, i int, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(repairPatience); !ok(); time.Sleep(20 * time.Millisecond) {
+	s.awaitFor(t, repairPatience, i, what, ok)
+}
+
+// awaitFor is await with another patience.
+func (s *surgery) awaitFor(t *testing.T, patience time.Duration, i int, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			log := s.all[i].stderr.String()
 			t.Fatalf("it never came to this: %s\nstatus: %+v\n%s", what, s.all[i].repairs(t), log[max(0, len(log)-4000):])
