@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"time"
 
 	"github.com/vault-guardian/guardian/guardian"
@@ -61,31 +62,51 @@ func (w *world) follow(p *process, r *repair.Repairer) {
 		return
 	}
 	report := r.AuditProgress()
-	for id := range named(report) {
-		if !w.hostOf(id).lies {
-			w.broken("the audit of %s names %s, which is honest", p.label, id)
+	for _, g := range report.Groups {
+		for id := range named(g) {
+			if !w.hostOf(id).lies && w.bears(g) {
+				w.broken("the audit of %s names %s, which is honest", p.label, id)
+			}
 		}
 	}
 	if report.Running {
 		w.sched.after(time.Second, func() { w.follow(p, r) })
 		return
 	}
-	w.count.Named += len(named(report))
+	all := map[string]bool{}
+	for _, g := range report.Groups {
+		maps.Copy(all, named(g))
+	}
+	w.count.Named += len(all)
 	w.note("audit of %s: %d generations, %d sound, %d undecided, named %v %s",
-		p.label, report.Generations, report.Sound, report.Undecided, named(report), report.Error)
+		p.label, report.Generations, report.Sound, report.Undecided, all, report.Error)
 }
 
 // named are the guardians whose shares an audit found wrong.
-func named(report repair.AuditReport) map[string]bool {
+func named(g repair.AuditGroup) map[string]bool {
 	all := map[string]bool{}
-	for _, g := range report.Groups {
-		for _, h := range g.Holders {
-			if h.Wrong > 0 || h.Cheated > 0 {
-				all[h.Node] = true
-			}
+	for _, h := range g.Holders {
+		if h.Wrong > 0 || h.Cheated > 0 {
+			all[h.Node] = true
 		}
 	}
 	return all
+}
+
+// bears tells whether no more of those who answered lie than can be named among
+// as many as answered for every generation of a group: beyond that an audit
+// promises nothing.
+func (w *world) bears(g repair.AuditGroup) bool {
+	present, liars := 0, 0
+	for _, h := range g.Holders {
+		if h.Silent+h.Lacking == 0 {
+			present++
+		}
+		if w.hostOf(h.Node).lies && h.Silent+h.Lacking < g.Generations {
+			liars++
+		}
+	}
+	return liars <= (present-g.K)/2
 }
 
 func (w *world) hostOf(id string) *host {
@@ -122,7 +143,7 @@ func (w *world) judge(p *process) {
 	}
 	for _, g := range report.Groups {
 		for _, holder := range g.Holders {
-			if w.hostOf(holder.Node).lies && holder.Good > 0 {
+			if w.hostOf(holder.Node).lies && holder.Good > 0 && w.bears(g) {
 				w.broken("the last audit does not name %s, which lies", holder.Node)
 			}
 		}
