@@ -117,10 +117,14 @@ func (s *secret) bears(without *host) bool {
 	return true
 }
 
-// touches tells whether a guardian may have acknowledged what is being pushed.
+// touches tells whether a guardian may have acknowledged what is being pushed, or
+// has put some of it: what is lost between its put and its commit is lost to the
+// one who is told that all is durable.
 func (s *secret) touches(op *pushing, h *host) bool {
-	now, ok := h.current(s)
-	return op.acks[h.index] || ok && slices.ContainsFunc(now.named, func(g string) bool { return h.isOf(s, op.of, g) })
+	return op.acks[h.index] || slices.ContainsFunc(h.objectsOf(s), func(key string) bool {
+		generation, _, is := strings.Cut(strings.TrimPrefix(key, placeOf(s.slot)+"/"), "/")
+		return is && numberOf(generation) == op.of.number
+	})
 }
 
 // hit notes that a guardian loses what it has of a secret.
