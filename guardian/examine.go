@@ -136,7 +136,8 @@ func (n *Node) verify(ctx context.Context, slot Slot, g generation) (Share, inte
 // api.ErrKeyUnavailable.
 //
 // A Walk from the zero Slot begins a pass for Counted, if none is under way; one
-// to the end learns what other processes have quarantined.
+// to the end learns what other processes have quarantined, and takes out of it
+// what is gone altogether.
 func (n *Node) Walk(ctx context.Context, after Slot, visit func(Examined) error) error {
 	if after == (Slot{}) {
 		n.count.begin(n)
@@ -160,5 +161,23 @@ func (n *Node) Walk(ctx context.Context, after Slot, visit func(Examined) error)
 	if err != nil {
 		return err
 	}
-	return n.learnMarks(ctx)
+	if err := n.learnMarks(ctx); err != nil {
+		return err
+	}
+	return n.forgetGone(ctx)
+}
+
+// forgetGone takes slots out of quarantine of which nothing is stored any more,
+// so that no walk comes by them.
+func (n *Node) forgetGone(ctx context.Context) error {
+	for _, slot := range n.marked.all() {
+		there, err := n.look(ctx, slot)
+		if err != nil && !errors.Is(err, api.ErrIntegrityFailed) {
+			return err
+		}
+		if err == nil && there.commit == nil && len(there.ages) == 0 {
+			n.removeMark(ctx, slot)
+		}
+	}
+	return nil
 }

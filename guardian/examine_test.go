@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
@@ -361,6 +362,19 @@ func TestWalkAndQuarantine(t *testing.T) {
 	walk(b.Node, 0)
 	if _, marked := b.store.Objects()[b.slot.quarantineKey()]; marked {
 		t.Error("the marker is left")
+	}
+	b.spoil(b.slot.commitKey())
+	walk(b.Node, 1)
+	for key := range b.store.Objects() { // the disk loses the rest, too
+		if strings.HasPrefix(key, b.slot.prefix()) {
+			if err := b.store.Delete(t.Context(), key, backend.AnyRevision); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	walk(openNode(t, b.store), 0)
+	if _, marked := b.store.Objects()[b.slot.quarantineKey()]; marked {
+		t.Error("the marker of what is gone is left")
 	}
 }
 

@@ -45,8 +45,13 @@ func (w *world) heal() {
 	if w.plant != (plant{}) { // it need not be shown that time does not help
 		patience = time.Minute
 	}
-	w.runUntil(patience, func() bool { return len(w.wounds()) == 0 })
-	w.run(calmTime)
+	for end := time.Now().Add(patience); ; {
+		w.runUntil(time.Until(end), func() bool { return len(w.wounds()) == 0 })
+		w.run(calmTime)
+		if len(w.wounds()) == 0 || !time.Now().Before(end) || w.count.Events >= maxEvents {
+			break
+		}
+	}
 	for _, wound := range w.wounds() {
 		w.broken("after healing: %s", wound)
 	}
