@@ -39,11 +39,19 @@ func TestInboxAcrossKills(t *testing.T) {
 	}
 	s.startAll(t)
 	s.allSee(t, s.states(nobody, ""))
+	restored := func() (n int) { // byte for byte
+		for _, kept := range s.secrets {
+			if s.has(patient, kept) {
+				n++
+			}
+		}
+		return n
+	}
 	for _, share := range []int{identities / 8, identities / 2} {
-		s.awaitFor(t, patience, patient, "some are done", func() bool { return s.count(patient) >= share })
+		s.awaitFor(t, patience, patient, "some are done", func() bool { return restored() >= share })
 		s.all[patient].kill()
 		s.wantNoneForgotten(t, patient, lines)
-		if s.count(patient) == identities {
+		if restored() == identities {
 			t.Error("all was done before the kill: that was no test")
 		}
 		if identities < 10_000 {
@@ -56,12 +64,12 @@ func TestInboxAcrossKills(t *testing.T) {
 		if time.Since(asked) > 5*time.Second { // what a kill made fail waits for its next attempt
 			asksAdmin[repair.Status](t, s.all[patient], http.MethodPost, "/admin/repair/run", "")
 			asked = time.Now()
-			t.Logf("%d of %d are there", s.count(patient), identities)
+			t.Logf("%d of %d are there", restored(), identities)
 		}
 		_, err := os.Stat(file)
 		return os.IsNotExist(err)
 	})
-	if n := s.count(patient); n != identities {
+	if n := restored(); n != identities {
 		t.Errorf("the file is gone, and %d of %d shares are there", n, identities)
 	}
 	s.await(t, patient, "the queue is empty", func() bool {
@@ -75,16 +83,6 @@ func TestInboxAcrossKills(t *testing.T) {
 		wantReport(t, &done, 2, 3)
 	}
 	s.wantCleanEnd(t)
-}
-
-// count is how many shares a guardian has, byte for byte.
-func (s *surgery) count(i int) (n int) {
-	for _, kept := range s.secrets {
-		if s.has(i, kept) {
-			n++
-		}
-	}
-	return n
 }
 
 // wantNoneForgotten wants what was taken in from the inbox, and is in the queue
