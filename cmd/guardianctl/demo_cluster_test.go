@@ -86,10 +86,12 @@ func wantShape(t *testing.T, text string, shape []string) {
 	}
 }
 
-func TestDemoCluster(t *testing.T) {
-	t.Parallel()
-	temp := t.TempDir()
-	cmd := exec.Command(filepath.Join(binaries, "guardianctl"), "demo", "--cluster")
+// playDemo runs a demonstration as its user does, in a directory for temporary
+// files of its own, and wants all of it to hold.
+func playDemo(t *testing.T, shape []string, flags ...string) (said, temp string) {
+	t.Helper()
+	temp = t.TempDir()
+	cmd := exec.Command(filepath.Join(binaries, "guardianctl"), append([]string{"demo"}, flags...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -97,7 +99,13 @@ func TestDemoCluster(t *testing.T) {
 	if err != nil || stderr.Len() != 0 {
 		t.Fatalf("demo: %v, %s\n%s", err, &stderr, stdout)
 	}
-	wantShape(t, string(stdout), clusterShape)
+	wantShape(t, string(stdout), shape)
+	return string(stdout), temp
+}
+
+func TestDemoCluster(t *testing.T) {
+	t.Parallel()
+	_, temp := playDemo(t, clusterShape, "--cluster")
 	if left, _ := os.ReadDir(temp); len(left) != 0 {
 		t.Errorf("%v is left", left)
 	}

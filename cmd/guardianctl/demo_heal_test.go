@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,20 +51,11 @@ var healShape = []string{
 
 func TestDemoHeal(t *testing.T) {
 	t.Parallel()
-	temp := t.TempDir()
-	cmd := exec.Command(filepath.Join(binaries, "guardianctl"), "demo", "--heal", "--keep")
-	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.Output()
-	if err != nil || stderr.Len() != 0 {
-		t.Fatalf("demo: %v, %s\n%s", err, &stderr, stdout)
-	}
-	wantShape(t, string(stdout), healShape)
+	said, temp := playDemo(t, healShape, "--heal", "--keep")
 	if n := running(t, temp); n != 0 {
 		t.Errorf("%d guardians are left", n)
 	}
-	wantKept(t, string(stdout))
+	wantKept(t, said)
 }
 
 // wantKept starts again what was kept, as is said: with the keys, under which the
