@@ -119,19 +119,24 @@ func powers(points []byte, k int) [][]byte {
 	return rows
 }
 
-// newKeystream is AES-256-CTR under a key that exists for one call. Asking
-// crypto/rand for every coefficient is several times slower. The zero IV is
-// sound because no key is used twice.
+// newKeystream is a keystream under a key that exists for one call. Asking
+// crypto/rand for every coefficient is several times slower.
 func newKeystream() (cipher.Stream, error) {
-	key := make([]byte, 32)
-	defer wipe(key)
-	if _, err := rand.Read(key); err != nil {
+	var key [KeySize]byte
+	defer wipe(key[:])
+	if _, err := rand.Read(key[:]); err != nil {
 		return nil, fmt.Errorf("drawing a key: %w", err)
 	}
-	block, err := aes.NewCipher(key)
+	return keystreamOf(&key)
+}
+
+// keystreamOf is AES-256-CTR. The zero IV is sound because no key serves two
+// secrets.
+func keystreamOf(key *[KeySize]byte) (cipher.Stream, error) {
+	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return nil, fmt.Errorf("keying the coefficients: %w", err)
 	}
 	zeroIV := make([]byte, aes.BlockSize)
-	return cipher.NewCTR(block, zeroIV), nil //nolint:gosec // G407: see above, the key is fresh
+	return cipher.NewCTR(block, zeroIV), nil //nolint:gosec // G407: see above, each key is for one secret
 }
