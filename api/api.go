@@ -106,10 +106,12 @@ type PushResponse struct {
 }
 
 // PullRequest asks for the current share, or for an older version that is
-// still retained.
+// still retained; with an epoch, for the share of that redistribution, which
+// need not be the one committed.
 type PullRequest struct {
 	Identity string  `json:"identity"`
 	Version  *uint64 `json:"version,omitempty"`
+	Epoch    *uint64 `json:"epoch,omitempty"`
 	Proof
 }
 
@@ -226,6 +228,7 @@ type DeleteSecretResponse struct {
 type SecretInfo struct {
 	Name      string `json:"name"`
 	Version   uint64 `json:"version"`
+	Epoch     uint64 `json:"epoch"`
 	Size      int    `json:"size"`
 	CreatedNS int64  `json:"created_ns"`
 	UpdatedNS int64  `json:"updated_ns"`

@@ -48,6 +48,17 @@ type looked struct {
 	stored
 }
 
+// unnamed are the lowest epochs of what `version` does not name, by version.
+func (l looked) unnamed() map[uint64]uint64 {
+	lowest := map[uint64]uint64{}
+	for _, g := range inOrder(l.ages) {
+		if other, seen := lowest[g.version]; !l.commit.names(g) && (!seen || g.epoch < other) {
+			lowest[g.version] = g.epoch
+		}
+	}
+	return lowest
+}
+
 // look lists before it reads `version`: what was old enough when listed has no
 // writer left, so what `version` does not name after that it never will. The
 // other way round, a walker that slept in between would drop what was
@@ -65,7 +76,9 @@ func (n *Node) look(ctx context.Context, slot Slot) (looked, error) {
 // how many generations that were.
 func (n *Node) dropObsolete(ctx context.Context, slot Slot, found looked) (dropped int) {
 	for _, g := range inOrder(found.ages) {
-		if n.rules.obsolete(found.commit, g, found.ages[g]) && n.drop(ctx, slot, found.commit, g) {
+		age := found.ages[g]
+		obsolete := n.rules.obsolete(found.commit, g, age, n.cfg.Retain) || found.isScrap(g) && !found.commit.names(g)
+		if obsolete && n.drop(ctx, slot, found.commit, g) {
 			dropped++
 		}
 	}
@@ -74,20 +87,22 @@ func (n *Node) dropObsolete(ctx context.Context, slot Slot, found looked) (dropp
 
 // dropReplaced removes what a commit has put an end to: the generations at or
 // below it that it does not name, and those of the commit before it, nil when
-// that is not known. It is best effort: what fails is tried again by the next
-// Walk.
-func (n *Node) dropReplaced(ctx context.Context, slot Slot, before, now *commit) {
+// that is not known. It reports whether all of that is gone; what fails is tried
+// again by the next Walk.
+func (n *Node) dropReplaced(ctx context.Context, slot Slot, before, now *commit) (gone bool) {
 	found, err := n.generations(ctx, slot)
 	if err != nil {
 		n.log.Warn("listing generations failed", "identity", slot.Short(), "error", err)
 	}
+	gone = err == nil
 	for _, g := range inOrder(found.ages) {
 		const unknownAge = 0 // now may be old news
 		// What was named and is no more never is again.
-		if n.rules.obsolete(now, g, unknownAge) || before.names(g) && !now.names(g) {
-			n.drop(ctx, slot, now, g)
+		if n.rules.obsolete(now, g, unknownAge, n.cfg.Retain) || before.names(g) && !now.names(g) {
+			gone = n.drop(ctx, slot, now, g) && gone
 		}
 	}
+	return gone
 }
 
 func inOrder(found map[generation]time.Duration) []generation {
@@ -105,12 +120,24 @@ func (n *Node) drop(ctx context.Context, slot Slot, c *commit, g generation) boo
 type listing struct {
 	// ages has every generation that has an object, and the time since its
 	// latest write.
-	ages  map[generation]time.Duration
+	ages map[generation]time.Duration
+	// whole are those that have both objects.
+	whole map[generation]bool
 	bytes int64 // of all objects
 }
 
+// prepared are those that wait for a certificate, in order.
+func (l listing) prepared() []generation {
+	return slices.DeleteFunc(inOrder(l.ages), func(g generation) bool { return !g.isPrepared() })
+}
+
+// isScrap tells what a redistribution has begun to write and never ended.
+func (l listing) isScrap(g generation) bool {
+	return g.epoch > 0 && !l.whole[g] && l.ages[g] >= orphanAge
+}
+
 func (n *Node) generations(ctx context.Context, slot Slot) (listing, error) {
-	found := listing{ages: map[generation]time.Duration{}}
+	found := listing{ages: map[generation]time.Duration{}, whole: map[generation]bool{}}
 	for entry, err := range n.store.List(ctx, slot.prefix(), "") {
 		if err != nil {
 			return listing{}, unavailable("listing generations", err)
@@ -122,7 +149,8 @@ func (n *Node) generations(ctx context.Context, slot Slot) (listing, error) {
 			continue
 		}
 		age := time.Since(entry.ModTime)
-		if youngest, seen := found.ages[g]; !seen || age < youngest {
+		youngest, seen := found.ages[g]
+		if found.whole[g] = seen; !seen || age < youngest {
 			found.ages[g] = age
 		}
 	}

@@ -2,6 +2,7 @@ package guardian
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 // more. Its text form:
 //
 //	7                       the current version
-//	7-9f3c0d2ab1e4          its generation, or: deleted
+//	7-9f3c0d2ab1e4          its generation, or: deleted, or: moved-e3-<record>
 //	6-02ab77c1d3ee          earlier generations still retained, newest first
 //	hmac k1 5e8f...         key id and HMAC over the lines above
 //
@@ -25,10 +26,38 @@ import (
 // of a live one.
 type commit struct {
 	current uint64
-	// live and older are the generations named; live is nil after a delete.
+	// live and older are the generations named; live is nil after a delete, and
+	// where the current version has moved away. Nothing is named after a delete.
 	live     *generation
+	moved    *departure
 	older    []generation
 	standing standing
+}
+
+// departure is how a version has left a node: by the record of that epoch,
+// which gives its points to others.
+type departure struct {
+	epoch  uint64
+	record [sha256.Size]byte
+}
+
+const departed = "moved-"
+
+func (d departure) String() string {
+	return fmt.Sprintf("%s%s%d-%x", departed, epochMark, d.epoch, d.record)
+}
+
+func parseDeparture(text string) (d departure, err error) {
+	epoch, hash, _ := strings.Cut(strings.TrimPrefix(text, departed), "-")
+	if d.epoch, err = parseEpoch(epoch); err != nil {
+		return departure{}, err
+	}
+	record, err := hex.DecodeString(hash)
+	if err != nil || len(record) != len(d.record) {
+		return departure{}, errors.New("not a record")
+	}
+	d.record = [sha256.Size]byte(record)
+	return d, nil
 }
 
 // standing is what a slot has seen of its owner, and never forgets, so as to
@@ -37,11 +66,20 @@ type standing struct {
 	owned    bool // a proof of ownership
 	proof    int  // the highest version of one
 	manifest bool // a manifest
+	// from is the lowest version that can be here: one more than the last that
+	// was deleted.
+	from uint64
 }
 
 func (s standing) String() string {
-	return fmt.Sprintf("owned=%d proof=%d manifest=%d", bit(s.owned), s.proof, bit(s.manifest))
+	text := fmt.Sprintf("owned=%d proof=%d manifest=%d", bit(s.owned), s.proof, bit(s.manifest))
+	if s.from > 0 {
+		text += fmt.Sprintf("%s%d", fromMark, s.from)
+	}
+	return text
 }
+
+const fromMark = " from="
 
 const (
 	labelCommit = "commit"
@@ -53,10 +91,24 @@ var errCommitSyntax = fmt.Errorf("%w: the version object is malformed", integrit
 
 // named lists the generations that the commit names, newest first.
 func (c *commit) named() []generation {
-	if c == nil || c.live == nil {
+	switch {
+	case c == nil:
 		return nil
+	case c.live == nil:
+		return slices.Clip(c.older)
 	}
 	return append([]generation{*c.live}, c.older...)
+}
+
+// deleted reports a tombstone.
+func (c *commit) deleted() bool { return c != nil && c.live == nil && c.moved == nil }
+
+// departedAt returns how a version has moved away, nil where it has not.
+func (c *commit) departedAt(version uint64) *departure {
+	if c == nil || c.current != version {
+		return nil
+	}
+	return c.moved
 }
 
 func (c *commit) names(g generation) bool { return slices.Contains(c.named(), g) }
@@ -76,7 +128,7 @@ func (c *commit) find(version uint64) (generation, bool) {
 func (c *commit) with(ours generation) *commit {
 	next := *c
 	if ours.version == c.current {
-		next.live = &ours
+		next.live, next.moved = &ours, nil
 		return &next
 	}
 	next.older = slices.Clone(c.older)
@@ -89,6 +141,8 @@ func (c *commit) lines() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", c.current)
 	switch {
+	case c.moved != nil:
+		fmt.Fprintln(&b, c.moved, c.standing)
 	case c.live == nil:
 		fmt.Fprintln(&b, "deleted", c.standing)
 	case c.standing != standing{}:
@@ -148,14 +202,11 @@ func parseCommit(text string) (*commit, error) {
 		return nil, errCommitSyntax
 	}
 	c := &commit{current: current}
-	var known string
-	lines[1], known, _ = strings.Cut(lines[1], " ")
+	state, known, _ := strings.Cut(lines[1], " ")
 	if known != "" {
 		c.standing, err = parseStanding(known)
 	}
-	if lines[1] != "deleted" {
-		err = errors.Join(err, c.parseGenerations(lines[1:]))
-	}
+	err = errors.Join(err, c.parseState(state, lines[2:]))
 	// Only what this code would have written is taken.
 	if err != nil || c.lines() != text {
 		return nil, errCommitSyntax
@@ -163,30 +214,44 @@ func parseCommit(text string) (*commit, error) {
 	return c, nil
 }
 
-func (c *commit) parseGenerations(lines []string) error {
-	var named []generation
-	for _, line := range lines {
-		g, err := parseGeneration(line)
-		if err != nil {
-			return err
+// parseState reads what has become of the current version, and what is retained
+// behind it.
+func (c *commit) parseState(state string, older []string) (err error) {
+	switch {
+	case state == "deleted":
+		return nil
+	case strings.HasPrefix(state, departed):
+		moved, errMoved := parseDeparture(state)
+		c.moved, err = &moved, errMoved
+	default:
+		live, errLive := parseGeneration(state)
+		if c.live, err = &live, errLive; live.version != c.current {
+			return errors.New("the first generation is of another version")
 		}
-		named = append(named, g)
 	}
-	descending := slices.IsSortedFunc(named, func(a, b generation) int { return compareGenerations(b, a) })
-	if named[0].version != c.current || !descending {
-		return errors.New("generations out of order")
+	below := c.current
+	for _, line := range older {
+		g, errOlder := parseGeneration(line)
+		if errOlder != nil || g.version >= below {
+			return errors.New("generations out of order")
+		}
+		c.older, below = append(c.older, g), g.version
 	}
-	c.live, c.older = &named[0], named[1:]
-	return nil
+	return err
 }
 
-func parseStanding(text string) (standing, error) {
-	var owned, manifest, proof int
-	_, err := fmt.Sscanf(text, "owned=%d proof=%d manifest=%d", &owned, &proof, &manifest)
-	if proof < 0 {
+func parseStanding(text string) (known standing, err error) {
+	text, from, marked := strings.Cut(text, fromMark)
+	if marked {
+		known.from, err = parseVersion(from)
+	}
+	var owned, manifest int
+	_, errText := fmt.Sscanf(text, "owned=%d proof=%d manifest=%d", &owned, &known.proof, &manifest)
+	if known.proof < 0 {
 		return standing{}, errCommitSyntax
 	}
-	return standing{owned: owned == 1, proof: proof, manifest: manifest == 1}, err
+	known.owned, known.manifest = owned == 1, manifest == 1
+	return known, errors.Join(err, errText)
 }
 
 func bit(b bool) int {

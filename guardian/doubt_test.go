@@ -63,14 +63,14 @@ func TestProofWithTheSameBytesBinds(t *testing.T) {
 	mustPush(t, n, slot, 1, "share")
 	for _, proof := range []int{1, 2} {
 		wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("share"), Version: 1}, Caller{Proof: proof}), 1, true)
-		if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrOwnershipRequired) {
+		if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrOwnershipRequired) {
 			t.Errorf("a bare pull after proof %d: %v", proof, err)
 		}
 	}
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{Proof: 1}); !errors.Is(err, api.ErrOwnershipInvalid) {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{Proof: 1}); !errors.Is(err, api.ErrOwnershipInvalid) {
 		t.Errorf("a pull with proof 1 after 2: %v", err)
 	}
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{Proof: 2}); err != nil {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{Proof: 2}); err != nil {
 		t.Errorf("the owner's pull: %v", err)
 	}
 }

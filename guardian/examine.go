@@ -8,6 +8,7 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // Examined is all that a node holds of a slot, read and verified just now.
@@ -21,14 +22,21 @@ type Examined struct {
 	Known, Damaged bool
 	// Deleted: a tombstone, at Version.
 	Deleted bool
+	// Moved: Version has moved to other nodes. Held is what is retained behind it.
+	Moved bool
 	// Version is the current one.
 	Version uint64
 	// Held is what `version` names, newest first; nothing of what is deleted.
 	Held []Held
+	// Unnamed has the lowest epoch of each version of which there were generations
+	// that `version` does not name.
+	Unnamed map[uint64]uint64
 	// Bytes is the size of all objects of the slot, when they were listed.
 	Bytes int64
 	// Orphans is how many generations were dropped that `version` does not name.
 	Orphans int
+	// Lingering is how many prepared generations DropLingering has to judge.
+	Lingering int
 }
 
 // Held is one retained generation.
@@ -36,7 +44,8 @@ type Held struct {
 	Version, Epoch uint64
 	// Sound: HMAC and place are right, and so is what the manifest says, if
 	// there is one: that the owner signed it, for this slot, version and node,
-	// and the hash of the share. Problem says what is not.
+	// and the hash of the share. At an epoch above 0 the record says so, certified
+	// or, of what is prepared, as a draft. Problem says what is not.
 	Sound   bool
 	Problem string
 	// Missing: of what is not sound, an object is gone.
@@ -60,7 +69,7 @@ func (n *Node) Examine(ctx context.Context, slot Slot) (found Examined, err erro
 
 func (n *Node) examine(ctx context.Context, slot Slot) (Examined, error) {
 	there, err := n.look(ctx, slot)
-	found := Examined{Slot: slot, Bytes: there.bytes}
+	found := Examined{Slot: slot, Unnamed: there.unnamed(), Bytes: there.bytes}
 	if errors.Is(err, api.ErrIntegrityFailed) {
 		found.Known, found.Damaged = true, true
 		return found, nil
@@ -69,7 +78,8 @@ func (n *Node) examine(ctx context.Context, slot Slot) (Examined, error) {
 		return Examined{}, err
 	}
 	if c := there.commit; c != nil {
-		found.Known, found.Deleted, found.Version = true, c.live == nil, c.current
+		found.Known, found.Version = true, c.current
+		found.Deleted, found.Moved = c.deleted(), c.moved != nil
 	}
 	allSound := true
 	for _, g := range there.commit.named() {
@@ -84,6 +94,7 @@ func (n *Node) examine(ctx context.Context, slot Slot) (Examined, error) {
 		n.unmark(ctx, slot)
 	}
 	found.Orphans = n.dropObsolete(ctx, slot, there)
+	found.Lingering = len(n.lingering(there))
 	return found, nil
 }
 
@@ -95,7 +106,7 @@ func (n *Node) hold(ctx context.Context, slot Slot, from stored, g generation) (
 	case err == nil:
 		return Held{Version: g.version, Epoch: st.Epoch, Sound: true, Share: share}, nil
 	case errors.Is(err, api.ErrIntegrityFailed):
-		return Held{Version: g.version, Problem: err.Error(), Missing: errors.Is(err, backend.ErrNotFound)}, nil
+		return Held{Version: g.version, Epoch: g.epoch, Problem: err.Error(), Missing: errors.Is(err, backend.ErrNotFound)}, nil
 	}
 	return Held{}, err
 }
@@ -111,12 +122,22 @@ func (n *Node) verified(ctx context.Context, slot Slot, from stored, g generatio
 }
 
 // verify is load, and what else can be told of a share: whether it is the one
-// that its manifest gives to this node. The manifest says nothing about the
-// shares of later epochs.
+// that its manifest, or its certified record, gives to this node.
 func (n *Node) verify(ctx context.Context, slot Slot, g generation) (Share, integrity.Statement, error) {
+	return n.verifyBy(ctx, slot, g, n.admitRecord)
+}
+
+// verifyBy is verify for another kind of record of an epoch above 0.
+func (n *Node) verifyBy(ctx context.Context, slot Slot, g generation, admit func(Slot, Share) (*record.Record, error)) (Share, integrity.Statement, error) {
 	share, st, err := n.load(ctx, slot, g)
-	if err == nil && st.Epoch == 0 {
-		if _, misfit := n.admitManifest(slot, share); misfit != nil {
+	if err == nil {
+		var misfit error
+		if st.Epoch == 0 {
+			_, misfit = n.admitManifest(slot, share)
+		} else {
+			_, misfit = admit(slot, share)
+		}
+		if misfit != nil {
 			err = fmt.Errorf("%w: generation %s: %w", integrity.ErrMismatch, g, misfit)
 		}
 	}

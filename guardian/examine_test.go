@@ -13,7 +13,6 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
-	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
 )
 
@@ -486,30 +485,5 @@ func TestExaminerAsleep(t *testing.T) {
 			b.Node.store = b.store
 			b.wantHeld(5, 4)
 		})
-	}
-}
-
-// A share of a later epoch is not what the manifest has the hash of.
-func TestLaterEpochs(t *testing.T) {
-	b := newBench(t)
-	b.push(5)
-	g := b.generation(5)
-	share := recovered(t, b.slot, 5)
-	other := []byte("\x03another dealing")
-	checksum, err := b.sealer.SealStatement(integrity.Statement{
-		Kind: integrity.KindShare, Identity: b.slot.Identity, Name: b.slot.Name, Version: 5, Attempt: g.attempt,
-		Epoch: 1, Threshold: 2, Split: testSplit, Manifest: share.Manifest,
-	}, other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, b.store, b.slot.shareKey(g), other)
-	put(t, b.store, b.slot.checksumKey(g), checksum)
-	found, err := b.Examine(t.Context(), b.slot)
-	if err != nil || !found.Held[0].Sound || found.Held[0].Epoch != 1 {
-		t.Errorf("found %+v, %v", found, err)
-	}
-	if err := b.Mend(t.Context(), b.slot, share); !errors.Is(err, ErrNotMended) {
-		t.Errorf("put back to epoch 0: %v", err)
 	}
 }

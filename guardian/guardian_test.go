@@ -37,7 +37,7 @@ func mustPush(t *testing.T, n *Node, slot Slot, version uint64, text string) {
 
 func wantPull(t *testing.T, n *Node, slot Slot, version uint64, text string) {
 	t.Helper()
-	got, err := n.Pull(t.Context(), slot, nil, Caller{})
+	got, err := n.Pull(t.Context(), slot, nil, nil, Caller{})
 	if err != nil || got.Version != version || string(got.Data) != text {
 		t.Fatalf("pull: version %d %q, %v; want version %d %q", got.Version, got.Data, err, version, text)
 	}
@@ -56,7 +56,7 @@ func TestPushDecisions(t *testing.T) {
 	at := func(versions ...uint64) *commit {
 		c := &commit{current: versions[0]}
 		for _, v := range versions {
-			c.older = append(c.older, generation{v, strings.Repeat("a", attemptDigits)})
+			c.older = append(c.older, generation{version: v, attempt: strings.Repeat("a", attemptDigits)})
 		}
 		c.live, c.older = &c.older[0], c.older[1:]
 		return c
@@ -83,7 +83,7 @@ func TestPushDecisions(t *testing.T) {
 		{"above a tombstone", &commit{current: 7}, 8, 2, true, 0},
 		{"at a tombstone", &commit{current: 7}, 7, 2, false, 0},
 	} {
-		next, ok := decidePush(tc.stored, generation{tc.version, strings.Repeat("b", attemptDigits)}, tc.retain)
+		next, ok := decidePush(tc.stored, generation{version: tc.version, attempt: strings.Repeat("b", attemptDigits)}, tc.retain)
 		if ok != tc.ok {
 			t.Errorf("%s: taken %v", tc.name, ok)
 		}
@@ -96,10 +96,10 @@ func TestPushDecisions(t *testing.T) {
 func TestCommitText(t *testing.T) {
 	sealer := testSealer(t)
 	slot := slotOf("ab")
-	live := generation{7, "9f3c0d2ab1e4"}
+	live := generation{version: 7, attempt: "9f3c0d2ab1e4"}
 	for _, c := range []*commit{
 		{current: 7, live: &live},
-		{current: 7, live: &live, older: []generation{{6, "02ab77c1d3ee"}, {2, "000000000000"}}},
+		{current: 7, live: &live, older: []generation{{version: 6, attempt: "02ab77c1d3ee"}, {version: 2, attempt: "000000000000"}}},
 		{current: math.MaxUint64, standing: standing{owned: true, proof: 2, manifest: true}},
 		{current: 0},
 	} {
@@ -140,17 +140,17 @@ func FuzzParseCommit(f *testing.F) {
 func TestPushPullDelete(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())
 	slot := slotOf("ab")
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("pull of nothing: %v", err)
 	}
 	mustPush(t, n, slot, 1, "one")
 	mustPush(t, n, slot, 5, "five")
 	wantPull(t, n, slot, 5, "five")
 	one, three := uint64(1), uint64(3)
-	if got, err := n.Pull(t.Context(), slot, &one, Caller{}); err != nil || string(got.Data) != "one" {
+	if got, err := n.Pull(t.Context(), slot, &one, nil, Caller{}); err != nil || string(got.Data) != "one" {
 		t.Fatalf("retained version: %q, %v", got.Data, err)
 	}
-	if _, err := n.Pull(t.Context(), slot, &three, Caller{}); !errors.Is(err, api.ErrNotFound) {
+	if _, err := n.Pull(t.Context(), slot, &three, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("version never stored: %v", err)
 	}
 	if count, _ := n.ShareCount(); count != 1 {
@@ -166,7 +166,7 @@ func TestPushPullDelete(t *testing.T) {
 		t.Fatalf("second delete: %v", err)
 	}
 	for _, version := range []*uint64{nil, &one} {
-		if _, err := n.Pull(t.Context(), slot, version, Caller{}); !errors.Is(err, api.ErrNotFound) {
+		if _, err := n.Pull(t.Context(), slot, version, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
 			t.Fatalf("pull after delete: %v", err)
 		}
 	}
@@ -324,7 +324,7 @@ func judgeFaultyRequest(t *testing.T, name string, n *Node, slot Slot, what stri
 	if err != nil && !errors.Is(err, api.ErrStorageUnavailable) {
 		t.Fatalf("%s: %v", name, err)
 	}
-	after, errPull := n.Pull(t.Context(), slot, nil, Caller{})
+	after, errPull := n.Pull(t.Context(), slot, nil, nil, Caller{})
 	state := string(after.Data)
 	if errors.Is(errPull, api.ErrNotFound) {
 		state = "nothing"
@@ -362,7 +362,7 @@ func TestDamage(t *testing.T) {
 	}
 	judge := func(t *testing.T, store *backendtest.Memory, n *Node) {
 		t.Helper()
-		if got, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+		if got, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 			t.Fatalf("pull of the damaged: %q, %v", got.Data, err)
 		}
 		if _, marked := store.Objects()[slot.quarantineKey()]; !marked || n.Quarantined() != 1 {
@@ -383,7 +383,7 @@ func TestDamage(t *testing.T) {
 				damaged[i] ^= mask
 				put(t, store, key, damaged)
 				n := openNode(t, store)
-				if got, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+				if got, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 					t.Fatalf("byte %d of %s flipped by %#x: pull gives %q, %v", i, key, mask, got.Data, err)
 				}
 			}
@@ -444,7 +444,7 @@ func TestMovedObjects(t *testing.T) {
 			mustPush(t, n, slot, 1, "one")
 			mustPush(t, n, slot, 2, "two")
 			current := mustFind(t, n, slot)
-			from := generation{2, sealedFor.attempt}
+			from := generation{version: 2, attempt: sealedFor.attempt}
 			if sealedFor.attempt == "" {
 				from = current
 			}
@@ -454,7 +454,7 @@ func TestMovedObjects(t *testing.T) {
 			}
 			put(t, store, slot.shareKey(current), share.Data)
 			put(t, store, slot.checksumKey(current), checksum)
-			if got, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+			if got, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 				t.Fatalf("pull gives %q, %v", got.Data, err)
 			}
 		})
@@ -612,14 +612,14 @@ func TestQuarantine(t *testing.T) {
 	mustPush(t, n, slot, 7, "sound")
 	settle(t, n)
 	key := slot.shareKey(mustFind(t, n, slot))
-	if err := n.Release(t.Context(), slot); !errors.Is(err, api.ErrNotFound) {
+	if err := n.Unquarantine(t.Context(), slot); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("release of what is not quarantined: %v", err)
 	}
 	if err := n.Drop(t.Context(), slot); !errors.Is(err, ErrNotDamaged) {
 		t.Fatalf("drop of what is sound: %v", err)
 	}
 	put(t, store, key, []byte("Sound"))
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatal(err)
 	}
 	markers := 0
@@ -632,18 +632,18 @@ func TestQuarantine(t *testing.T) {
 	if markers != 1 {
 		t.Fatalf("%d markers", markers)
 	}
-	if err := n.Release(t.Context(), slot); !errors.Is(err, api.ErrIntegrityFailed) {
+	if err := n.Unquarantine(t.Context(), slot); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatalf("release of what is damaged: %v", err)
 	}
 	put(t, store, key, []byte("sound"))
-	if err := n.Release(t.Context(), slot); err != nil || n.Quarantined() != 0 {
+	if err := n.Unquarantine(t.Context(), slot); err != nil || n.Quarantined() != 0 {
 		t.Fatalf("release after mending: %v", err)
 	}
 	put(t, store, key, []byte("Sound"))
 	if err := n.Drop(t.Context(), slot); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrNotFound) || n.Quarantined() != 0 {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrNotFound) || n.Quarantined() != 0 {
 		t.Fatalf("pull after drop: %v, %d quarantined", err, n.Quarantined())
 	}
 	wantConflict(t, n.Push(t.Context(), slot, Share{Data: []byte("sound"), Version: 7}, Caller{}), 7, false)
@@ -680,7 +680,7 @@ func TestPassLearnsMarks(t *testing.T) {
 	mustPush(t, n, slot, 1, "one")
 	settle(t, n)
 	put(t, store, slot.shareKey(mustFind(t, n, slot)), []byte("two"))
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatal(err)
 	}
 	sweep := func(n *Node, want int64) {
@@ -722,7 +722,7 @@ func TestHigherVersionReplacesTheDamaged(t *testing.T) {
 	slot := slotOf("ab")
 	mustPush(t, n, slot, 1, "one")
 	put(t, store, slot.shareKey(mustFind(t, n, slot)), []byte("two"))
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Fatal(err)
 	}
 	mustPush(t, n, slot, 2, "two")
@@ -815,7 +815,7 @@ func TestUnknownKeyIsNoDamage(t *testing.T) {
 	mustPush(t, behind, slot, 1, "old")
 	wantPull(t, rotated, slot, 1, "old")
 	mustPush(t, rotated, slot, 2, "new")
-	if _, err := behind.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrKeyUnavailable) {
+	if _, err := behind.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrKeyUnavailable) {
 		t.Fatalf("pull without the key: %v", err)
 	}
 	if behind.Quarantined() != 0 {

@@ -24,7 +24,7 @@ func testSealer(t testing.TB) *integrity.Sealer {
 }
 
 // tally is what a pass over all slots has found.
-type tally struct{ live, deleted, damaged, unreadable, dropped int }
+type tally struct{ live, deleted, moved, damaged, unreadable, dropped int }
 
 // pass walks over all slots, as a scrub does.
 func (n *Node) pass(ctx context.Context) (found tally, err error) {
@@ -38,6 +38,8 @@ func (n *Node) pass(ctx context.Context) (found tally, err error) {
 			found.damaged++
 		case e.Deleted:
 			found.deleted++
+		case e.Moved:
+			found.moved++
 		case e.Known:
 			found.live++
 			highest = max(highest, e.Held[0].Share.Threshold)

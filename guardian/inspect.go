@@ -15,6 +15,7 @@ const (
 	StateLive    = "live"
 	StateDeleted = "deleted"
 	StateDamaged = "damaged"
+	StateMoved   = "moved" // to other nodes
 )
 
 // Info is what an operator may see of a slot. It holds no share.
@@ -31,6 +32,7 @@ type Info struct {
 // GenerationInfo is one retained generation, newest first.
 type GenerationInfo struct {
 	Version    uint64 `json:"version"`
+	Epoch      uint64 `json:"epoch"`
 	Generation string `json:"generation"`
 	Size       int    `json:"size"`
 	Threshold  int    `json:"threshold"`
@@ -66,8 +68,11 @@ func (n *Node) Inspect(ctx context.Context, slot Slot) (Info, error) {
 		return Info{}, api.ErrNotFound
 	}
 	info.Version = from.commit.current
-	if from.commit.live == nil {
+	switch {
+	case from.commit.deleted():
 		info.State = StateDeleted
+	case from.commit.moved != nil:
+		info.State = StateMoved
 	}
 	return info, n.inspectGenerations(ctx, slot, from, &info)
 }
@@ -85,7 +90,7 @@ func (n *Node) inspectGenerations(ctx context.Context, slot Slot, from stored, i
 			return err
 		}
 		info.Retained = append(info.Retained, GenerationInfo{
-			Version: st.Version, Generation: g.String(), Size: st.Size, Threshold: st.Threshold,
+			Version: st.Version, Epoch: st.Epoch, Generation: g.String(), Size: st.Size, Threshold: st.Threshold,
 			Split: st.Split, KeyID: st.KeyID, CreatedNS: st.CreatedNS,
 		})
 	}

@@ -76,9 +76,10 @@ func ValidName(name string) bool {
 }
 
 // generation names the stored objects of one attempt to write a version:
-// `<version>-<attempt>`.
+// `<version>-<attempt>`, and `<version>-e<epoch>-<attempt>` of what a
+// redistribution has made.
 type generation struct {
-	version uint64
+	version, epoch uint64
 	// attempt is 12 hex digits, drawn anew for each attempt, behind an `m` when
 	// it was made by Mend: cleaning must tell those, see obsolete.
 	attempt string
@@ -87,21 +88,44 @@ type generation struct {
 const (
 	attemptDigits = 12
 	mendMark      = "m"
+	epochMark     = "e"
 )
 
 func (g generation) mended() bool { return strings.HasPrefix(g.attempt, mendMark) }
 
+// isPrepared tells what a redistribution has made before it was certified.
+func (g generation) isPrepared() bool { return g.epoch > 0 && !g.mended() }
+
 func (g generation) String() string {
+	if g.epoch > 0 {
+		return fmt.Sprintf("%d-%s%d-%s", g.version, epochMark, g.epoch, g.attempt)
+	}
 	return strconv.FormatUint(g.version, 10) + "-" + g.attempt
 }
 
-func parseGeneration(s string) (generation, error) {
-	digits, attempt, _ := strings.Cut(s, "-")
-	version, err := parseVersion(digits)
-	if err != nil || !isHex(strings.TrimPrefix(attempt, mendMark), attemptDigits) {
+func parseGeneration(s string) (g generation, err error) {
+	digits, rest, _ := strings.Cut(s, "-")
+	g.version, err = parseVersion(digits)
+	epoch, attempt, redistributed := strings.Cut(rest, "-")
+	if g.attempt = attempt; !redistributed {
+		g.attempt = rest
+	} else if err == nil {
+		g.epoch, err = parseEpoch(epoch)
+	}
+	if err != nil || !isHex(strings.TrimPrefix(g.attempt, mendMark), attemptDigits) {
 		return generation{}, fmt.Errorf("%q is not a generation", s)
 	}
-	return generation{version, attempt}, nil
+	return g, nil
+}
+
+// parseEpoch reads the epoch of a redistribution behind its mark.
+func parseEpoch(s string) (uint64, error) {
+	digits, marked := strings.CutPrefix(s, epochMark)
+	epoch, err := parseVersion(digits)
+	if err != nil || !marked || epoch == 0 {
+		return 0, fmt.Errorf("%q is not an epoch", s)
+	}
+	return epoch, nil
 }
 
 // parseVersion reads a version in its one canonical form.
@@ -114,7 +138,7 @@ func parseVersion(s string) (uint64, error) {
 }
 
 func compareGenerations(a, b generation) int {
-	return cmp.Or(cmp.Compare(a.version, b.version), strings.Compare(a.attempt, b.attempt))
+	return cmp.Or(cmp.Compare(a.version, b.version), cmp.Compare(a.epoch, b.epoch), strings.Compare(a.attempt, b.attempt))
 }
 
 func isHex(s string, digits int) bool {

@@ -155,7 +155,7 @@ func TestManifestSaysTheRest(t *testing.T) {
 	if err := n.Push(t.Context(), slot, share, Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := n.Pull(t.Context(), slot, nil, Caller{})
+	got, err := n.Pull(t.Context(), slot, nil, nil, Caller{})
 	if err != nil || got.Threshold != 2 || got.Split != testSplit || !bytes.Equal(got.Manifest, share.Manifest) {
 		t.Errorf("pulled %+v, %v", got, err)
 	}

@@ -3,7 +3,6 @@ package guardian
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -13,45 +12,75 @@ import (
 	"github.com/vault-guardian/guardian/integrity"
 )
 
-// ErrNotMended refuses to put a recovered share where it does not belong.
-var ErrNotMended = errors.New("not mended")
+var (
+	// ErrNotMended refuses to put a recovered share where it does not belong.
+	ErrNotMended = errors.New("not mended")
+	// ErrForked reports two certified records in the place of one: more of those
+	// who voted are wrong than the protocol allows for. Nothing is erased.
+	ErrForked = errors.New("what is here is of another line of records")
+)
 
-// Mend commits a recovered share: Version, Data and Manifest, and CreatedNS
-// where it is known. nil means that the share is durable and committed, or was
-// there and sound. The manifest must be the owner's, for this slot, version and
-// node, as with a push. The version never goes back, and rises no higher than
-// the manifest says; no sound share is replaced by another of its version, and
-// no tombstone by a share at or below it. Where `version` itself is damaged, it
-// is written anew: for the share, or for what else is sound in the slot and of a
-// higher version, with the share behind it, once no writer of that is left.
+// Mend commits a recovered or moved share: Version, Data and Manifest, Epoch and
+// Chain where that is above 0, and CreatedNS where it is known. nil means that
+// the share is durable and committed, or was there and sound. The manifest must
+// be the owner's, for this slot, version and node, as with a push; above epoch 0
+// the chain must be certified, and its record be of that manifest and give the
+// share to this node. The version never goes back, and rises no higher than the
+// manifest says; no sound share is replaced by another of its version, but by
+// that of a later epoch to which its own holders have agreed; and no tombstone by
+// a share at or below it. Where `version` itself is damaged, it is written anew:
+// for the share, or for what else is sound in the slot and of a higher version or
+// epoch, with the share behind it, once no writer of that is left.
+//
+// Above epoch 0 nil means, besides, that what the share replaces is erased, and
+// so is what was prepared up to its epoch.
 //
 // What the slot holds already of the version may be replaced whatever the
 // quotas say: it was counted. A version that is new here must have room as if
 // it were pushed.
 //
-// Errors: ErrNotMended, which says why, api.ErrQuotaExceeded,
-// api.ErrKeyUnavailable, and api.ErrStorageUnavailable, after which the share
+// Errors: ErrNotMended, which says why, and wraps ErrForked where that is why,
+// api.ErrQuotaExceeded, api.ErrKeyUnavailable, and api.ErrStorageUnavailable, after which the share
 // may or may not have been committed. Repeating it is always safe, also in many
 // processes at once.
 func (n *Node) Mend(ctx context.Context, slot Slot, share Share) error {
-	if len(share.Manifest) == 0 {
-		return notMended("the share has no manifest")
-	}
-	if share.Epoch != 0 {
-		return notMended("epoch %d is not what the owner pushed", share.Epoch)
-	}
-	share, err := n.admitManifest(slot, share)
+	share, err := n.admitMended(slot, share)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotMended, err)
 	}
-	now := time.Now().UnixNano()
-	share.CreatedNS, share.UpdatedNS = min(cmp.Or(share.CreatedNS, now), now), now
+	share = share.written()
 	for range maxDecisions {
 		if err = n.mend(ctx, slot, share); !errors.Is(err, errAgain) {
 			return err
 		}
 	}
 	return unavailable("mending", err)
+}
+
+// admitMended is admitManifest, or admitRecord above epoch 0. The share comes back
+// with the threshold and split of its record.
+func (n *Node) admitMended(slot Slot, share Share) (Share, error) {
+	switch {
+	case len(share.Manifest) == 0:
+		return Share{}, errors.New("the share has no manifest")
+	case share.Epoch > 0:
+		r, err := n.admitRecord(slot, share)
+		if err != nil {
+			return Share{}, err
+		}
+		share.Threshold, share.Split = r.Threshold, r.Split
+		return share, nil
+	case len(share.Chain) > 0:
+		return Share{}, errors.New("the share has a chain, at epoch 0")
+	}
+	return n.admitManifest(slot, share)
+}
+
+// written is the share with the times that its statement says.
+func (s Share) written() Share {
+	now := time.Now().UnixNano()
+	s.CreatedNS, s.UpdatedNS = min(cmp.Or(s.CreatedNS, now), now), now
+	return s
 }
 
 func notMended(format string, args ...any) error {
@@ -61,13 +90,19 @@ func notMended(format string, args ...any) error {
 // mend is one attempt, with a generation of its own: one that was committed and
 // replaced must not be named again. errAgain: others were faster.
 func (n *Node) mend(ctx context.Context, slot Slot, share Share) error {
-	ours := generation{share.Version, mendMark + n.newAttempt()}
+	ours := generation{version: share.Version, epoch: share.Epoch, attempt: mendMark + n.newAttempt()}
 	from, next, err := n.planMend(ctx, slot, share, ours)
 	if err != nil {
 		return err
 	}
 	if next == nil {
-		return n.replace(ctx, slot.commitKey(), from.raw, from.rev) // makes it durable
+		if err := n.replace(ctx, slot.commitKey(), from.raw, from.rev); err != nil { // makes it durable
+			return err
+		}
+		if share.Epoch == 0 {
+			return nil
+		}
+		return n.erase(ctx, slot, nil, from.commit)
 	}
 	if !next.names(ours) {
 		return n.restore(ctx, slot, share, from, next)
@@ -78,6 +113,24 @@ func (n *Node) mend(ctx context.Context, slot Slot, share Share) error {
 		return err
 	}
 	return n.commitMend(ctx, slot, share, ours, from, next, started)
+}
+
+// eraseBefore drops what a share has replaced: what a redistribution has put an
+// end to before anybody is told that it is in place.
+func (n *Node) eraseBefore(ctx context.Context, slot Slot, share Share, before, now *commit) error {
+	if share.Epoch > 0 {
+		return n.erase(ctx, slot, before, now)
+	}
+	n.background.do(func(ctx context.Context) { n.dropReplaced(ctx, slot, before, now) })
+	return nil
+}
+
+// erase is dropReplaced with an error.
+func (n *Node) erase(ctx context.Context, slot Slot, before, now *commit) error {
+	if !n.dropReplaced(ctx, slot, before, now) {
+		return unavailable("erasing the share before", errors.New("not all of it is gone"))
+	}
+	return nil
 }
 
 // planMend reads what is stored and decides what `version` shall say next; nil
@@ -107,19 +160,38 @@ func (n *Node) planMend(ctx context.Context, slot Slot, share Share, ours genera
 }
 
 func (n *Node) planInPlace(ctx context.Context, slot Slot, share Share, ours generation, from stored) (*commit, error) {
-	at := holdsNothing
-	if g, named := from.commit.find(ours.version); named {
-		there, _, err := n.verify(ctx, slot, g)
-		if err != nil && !isDamage(err) {
-			return nil, n.faulty(ctx, slot, g, err)
-		}
-		if at = compare(there, share, err); at == holdsNothing {
-			if now, err := n.fetchCommit(ctx, slot); err != nil || now.rev != from.rev {
-				return nil, cmp.Or(n.judgeCommit(err), errAgain)
-			}
-		}
+	at, err := n.holdsOf(ctx, slot, from, share)
+	if err != nil {
+		return nil, err
 	}
 	return n.rules.mend(from.commit, at, ours, n.cfg.Retain)
+}
+
+// holdsOf tells what `version` names, or has let go of, from the share.
+func (n *Node) holdsOf(ctx context.Context, slot Slot, from stored, share Share) (holding, error) {
+	r := n.recordOf(share)
+	if left := from.commit.departedAt(share.Version); left != nil {
+		return left.compare(r), nil
+	}
+	g, named := from.commit.find(share.Version)
+	if !named {
+		return holdsNothing, nil
+	}
+	there, _, err := n.verify(ctx, slot, g)
+	if err == nil {
+		return n.compareShares(there, share, r), nil
+	}
+	if !isDamage(err) {
+		return holdsNothing, n.faulty(ctx, slot, g, err)
+	}
+	at, err := n.compareDamaged(ctx, slot, g, r)
+	if err != nil {
+		return holdsNothing, err
+	}
+	if now, err := n.fetchCommit(ctx, slot); err != nil || now.rev != from.rev {
+		return holdsNothing, cmp.Or(n.judgeCommit(err), errAgain)
+	}
+	return at, nil
 }
 
 // planAnew is for a `version` object that does not verify. Whatever else does
@@ -131,7 +203,7 @@ func (n *Node) planAnew(ctx context.Context, slot Slot, share Share, ours genera
 	}
 	var above standsBeside
 	var highest Share
-	at := holdsNothing
+	at, r := holdsNothing, n.recordOf(share)
 	for _, g := range inOrder(found.ages) {
 		if g.version < ours.version {
 			continue
@@ -146,27 +218,18 @@ func (n *Node) planAnew(ctx context.Context, slot Slot, share Share, ours genera
 			continue
 		}
 		if g.version == ours.version {
-			if at = max(at, compare(there, share, nil)); compare(there, share, nil) == holdsSame {
+			is := n.compareShares(there, share, r)
+			if at = max(at, is); is == holdsSame || is == holdsEarlier {
 				continue
 			}
 		}
-		above.twins = g.version == above.version && compare(there, highest, nil) == holdsOther
+		sameVersion := above.found && g.version == above.version
+		above.twins = sameVersion && (above.twins || n.areTwins(highest, there))
 		above.young = above.young || found.ages[g] < orphanAge
-		above.generation, highest = g, there
+		above.found, above.generation, highest = true, g, there
 	}
 	next, err := n.rules.restore(above, at, ours)
 	return n.claimed(ctx, slot, found), next, err
-}
-
-// compare tells what is there, or is damaged, from the share of its version.
-func compare(there, share Share, damage error) holding {
-	switch {
-	case damage != nil:
-		return holdsNothing
-	case there.Split == share.Split && subtle.ConstantTimeCompare(there.Data, share.Data) == 1:
-		return holdsSame
-	}
-	return holdsOther
 }
 
 // restore writes `version` anew for what is sound, which is not the recovered
@@ -180,6 +243,7 @@ func (n *Node) restore(ctx context.Context, slot Slot, share Share, from stored,
 		return err
 	}
 	n.mended(slot, nil, next, share)
+	n.background.do(func(ctx context.Context) { n.dropReplaced(ctx, slot, nil, next) })
 	return notMended("the version object was damaged and is written anew; another share of version %d is sound", share.Version)
 }
 
@@ -218,13 +282,13 @@ func (n *Node) commitMend(ctx context.Context, slot Slot, share Share, ours gene
 		}
 		if lost = n.swap(ctx, slot, from.rev, next); lost == nil {
 			n.mended(slot, from.commit, next, share)
-			return nil
+			return n.eraseBefore(ctx, slot, share, from.commit, next)
 		}
 		now, err := n.fetchCommit(ctx, slot)
 		switch {
 		case now.commit.names(ours):
 			n.mended(slot, from.commit, now.commit, share)
-			return nil
+			return n.eraseBefore(ctx, slot, share, from.commit, now.commit)
 		case now.rev == from.rev && (err == nil || !now.rev.IsZero()): // as it was
 		case err != nil:
 			return n.judgeCommit(err)
@@ -255,11 +319,10 @@ func (n *Node) mended(slot Slot, before, now *commit, share Share) {
 	if now.current == share.Version {
 		n.highest.note(share.Threshold)
 	}
-	if before == nil || before.live == nil {
+	if (before == nil || before.live == nil) && now.live != nil {
 		n.census.add(1)
 	}
 	n.background.do(func(ctx context.Context) {
-		n.dropReplaced(ctx, slot, before, now)
 		if n.verifySlot(ctx, slot) == nil {
 			n.removeMark(ctx, slot)
 		}

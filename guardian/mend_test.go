@@ -106,7 +106,7 @@ func (b bench) loseAll(version uint64) {
 // orphan puts a sound generation that no commit names.
 func (b bench) orphan(share Share) {
 	b.t.Helper()
-	g := generation{share.Version, randomAttempt()}
+	g := generation{version: share.Version, attempt: randomAttempt()}
 	checksum, err := b.sealShare(b.slot, g, share, standing{})
 	if err == nil {
 		err = b.create(b.t.Context(), b.slot, g, share.Data, checksum)
@@ -302,12 +302,12 @@ func TestMendKeepsTheStanding(t *testing.T) {
 		spoil func(b bench)
 		want  standing
 	}{
-		"never proved":           {0, func(b bench) { b.spoilShare(5) }, standing{true, 0, true}},
-		"proved":                 {2, func(b bench) { b.spoilShare(5) }, standing{true, 2, true}},
-		"deleted":                {2, func(b bench) { b.delete(5) }, standing{true, 2, true}},
-		"version spoilt":         {2, func(b bench) { b.spoil(b.slot.commitKey()) }, standing{true, 2, true}},
-		"version, share spoilt":  {1, func(b bench) { b.spoilShare(5); b.spoil(b.slot.commitKey()) }, standing{true, 1, true}},
-		"nothing left but a tag": {2, func(b bench) { b.loseAll(5); b.spoil(b.slot.commitKey()) }, standing{true, 0, true}},
+		"never proved":           {0, func(b bench) { b.spoilShare(5) }, standing{owned: true, proof: 0, manifest: true}},
+		"proved":                 {2, func(b bench) { b.spoilShare(5) }, standing{owned: true, proof: 2, manifest: true}},
+		"deleted":                {2, func(b bench) { b.delete(5) }, standing{owned: true, proof: 2, manifest: true, from: 6}},
+		"version spoilt":         {2, func(b bench) { b.spoil(b.slot.commitKey()) }, standing{owned: true, proof: 2, manifest: true}},
+		"version, share spoilt":  {1, func(b bench) { b.spoilShare(5); b.spoil(b.slot.commitKey()) }, standing{owned: true, proof: 1, manifest: true}},
+		"nothing left but a tag": {2, func(b bench) { b.loseAll(5); b.spoil(b.slot.commitKey()) }, standing{owned: true, proof: 0, manifest: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -322,7 +322,7 @@ func TestMendKeepsTheStanding(t *testing.T) {
 			if got := b.commit().standing; got != test.want {
 				t.Errorf("the standing is %s, want %s", got, test.want)
 			}
-			if _, err := b.Pull(t.Context(), b.slot, nil, Caller{}); !errors.Is(err, api.ErrOwnershipRequired) {
+			if _, err := b.Pull(t.Context(), b.slot, nil, nil, Caller{}); !errors.Is(err, api.ErrOwnershipRequired) {
 				t.Errorf("a bare pull: %v", err)
 			}
 			bare := Share{Data: []byte("bare"), Version: 7}
@@ -331,6 +331,7 @@ func TestMendKeepsTheStanding(t *testing.T) {
 			}
 			// The statement says it too, should `version` be lost.
 			settle(t, b.Node)
+			test.want.from = 0 // what was deleted it does not say
 			if got := b.claims(t.Context(), b.slot, b.generation(6)); got != test.want {
 				t.Errorf("the statement says %s, want %s", got, test.want)
 			}
@@ -395,7 +396,7 @@ func TestMendTellsTimes(t *testing.T) {
 			if err := b.Mend(t.Context(), b.slot, share); err != nil {
 				t.Fatal(err)
 			}
-			got, err := b.Pull(t.Context(), b.slot, nil, Caller{Proof: 2})
+			got, err := b.Pull(t.Context(), b.slot, nil, nil, Caller{Proof: 2})
 			if err != nil || got.CreatedNS != test.want || got.UpdatedNS != time.Now().UnixNano() {
 				t.Errorf("given %d: %d, %d, %v", test.given, got.CreatedNS, got.UpdatedNS, err)
 			}
@@ -516,7 +517,7 @@ func TestCleanersLeaveMendersAlone(t *testing.T) {
 				}
 				settle(t, b.Node)
 				cleanUp(cleaner, old)
-				if held, err := cleaner.Pull(t.Context(), b.slot, nil, Caller{Proof: 2}); err != nil || held.Version != 5 {
+				if held, err := cleaner.Pull(t.Context(), b.slot, nil, nil, Caller{Proof: 2}); err != nil || held.Version != 5 {
 					t.Fatalf("cleaning at call %d: %v", step, err)
 				}
 				if len(faulty.Calls()) < step {
@@ -533,7 +534,7 @@ func TestOrphansOfMenders(t *testing.T) {
 		b := newBench(t)
 		b.push(4, 5)
 		for _, version := range []uint64{3, 5, 6} {
-			g := generation{version, mendMark + randomAttempt()}
+			g := generation{version: version, attempt: mendMark + randomAttempt()}
 			put(t, b.store, b.slot.shareKey(g), []byte("share"))
 		}
 		for _, step := range []struct {
@@ -593,7 +594,7 @@ func mendWithFault(t *testing.T, prepare func(bench), fault backendtest.Fault, s
 	after := openNode(t, b.store)
 	if err == nil {
 		version := uint64(5)
-		if _, err := after.Pull(t.Context(), b.slot, &version, Caller{Proof: 2}); err != nil {
+		if _, err := after.Pull(t.Context(), b.slot, &version, nil, Caller{Proof: 2}); err != nil {
 			t.Fatalf("fault %v at call %d: acknowledged, and %v", fault, step, err)
 		}
 	} else if now := b.store.Objects()[b.slot.commitKey()]; !bytes.Equal(now, raw) {
@@ -702,7 +703,7 @@ func TestMendRestoresNothingRefused(t *testing.T) {
 		b := newBench(t)
 		b.push(7)
 		refused := Share{Data: []byte("\x03attacker's"), Version: 99, Threshold: 2, Split: otherSplit}
-		if _, err := b.prepare(t.Context(), b.slot, generation{99, b.newAttempt()}, refused, Caller{}); err != nil {
+		if _, err := b.begin(t.Context(), b.slot, generation{version: 99, attempt: b.newAttempt()}, refused, Caller{}); err != nil {
 			t.Fatal(err)
 		}
 		b.spoil(b.slot.commitKey())

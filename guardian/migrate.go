@@ -32,8 +32,9 @@ const (
 // it is told from the same at the source.
 var ErrDestination = errors.New("at the destination")
 
-// CopyTo copies what `version` names, and `version` itself, to dst: a node of
-// the same id with the same keys over another storage. Every share is verified
+// CopyTo copies what `version` names, what is prepared for the slot, and `version`
+// itself, to dst: a node of the same id with the same keys over another storage.
+// Every share is verified
 // before it is copied, and everything at dst once it is there. The version at
 // dst never goes back; it changes last, so that whatever fails leaves there
 // what was there or all that is here.
@@ -41,7 +42,8 @@ var ErrDestination = errors.New("at the destination")
 // It may be stopped at any moment and run again, with others working on the
 // source. Nobody should serve dst yet: cleaning there may take what an earlier
 // run has left for its own, and drop it while it is being named; the next run
-// mends that. Errors: api.ErrNotFound (no version was ever committed),
+// mends that. Errors: api.ErrNotFound (no version was ever committed, and nothing
+// is prepared),
 // api.ErrIntegrityFailed (the slot is then quarantined where it is damaged),
 // api.ErrKeyUnavailable, api.ErrStorageUnavailable; each wraps ErrDestination
 // where it is about dst.
@@ -60,7 +62,11 @@ func (n *Node) copyTo(ctx context.Context, dst *Node, slot Slot) (CopyOutcome, e
 		return outcome, err
 	}
 	placed, err := n.copyGenerations(ctx, dst, slot, from, to)
-	if err != nil || outcome == AlreadyThere && !placed {
+	if err != nil {
+		return outcome, err
+	}
+	placedMore, err := n.copyPrepared(ctx, dst, slot)
+	if err != nil || outcome == AlreadyThere && !placed && !placedMore || from.commit == nil {
 		return outcome, err
 	}
 	if outcome == Copied {
@@ -87,7 +93,9 @@ func (n *Node) compare(ctx context.Context, dst *Node, slot Slot) (from, to stor
 		return stored{}, stored{}, "", err
 	}
 	if from.commit == nil {
-		return stored{}, stored{}, "", api.ErrNotFound
+		if err := n.needPrepared(ctx, slot); err != nil {
+			return stored{}, stored{}, "", err
+		}
 	}
 	if dst != nil {
 		if to, err = dst.readCommit(ctx, slot); err != nil {
@@ -100,18 +108,41 @@ func (n *Node) compare(ctx context.Context, dst *Node, slot Slot) (from, to stor
 // decideCopy compares what is committed at the source with the destination.
 func decideCopy(from, to *commit) CopyOutcome {
 	switch {
+	case from == nil && to != nil:
+		return NewerThere
 	case to == nil || to.current < from.current:
 		return Copied
 	case to.current > from.current:
 		return NewerThere
 	case to.lines() == from.lines():
 		return AlreadyThere
-	case to.live == nil:
+	case to.deleted():
+		return NewerThere
+	case from.deleted():
+		return Copied
+	}
+	switch here, there := from.epoch(), to.epoch(); {
+	case here < there:
+		return NewerThere
+	case here > there:
+		return Copied
+	case to.moved != nil && from.live != nil:
 		return NewerThere
 	case from.live != nil && *from.live != *to.live:
 		return CopyConflict
 	}
-	return Copied // deleted since, or other older versions are retained
+	return Copied // moved since, or other older versions are retained
+}
+
+// epoch is that of the current version, or of the record by which it moved away.
+func (c *commit) epoch() uint64 {
+	switch {
+	case c.live != nil:
+		return c.live.epoch
+	case c.moved != nil:
+		return c.moved.epoch
+	}
+	return 0
 }
 
 // copyGenerations brings over what `from` names, but what is there and sound,
@@ -141,6 +172,44 @@ func (n *Node) copyGenerations(ctx context.Context, dst *Node, slot Slot, from, 
 		placed = true
 	}
 	return placed, nil
+}
+
+// copyPrepared brings over what is prepared and sound, and reports whether there
+// was any that was not there.
+func (n *Node) copyPrepared(ctx context.Context, dst *Node, slot Slot) (placed bool, err error) {
+	there, err := n.look(ctx, slot)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range there.prepared() {
+		share, _, err := n.load(ctx, slot, g)
+		if err != nil && !isDamage(err) {
+			return placed, n.faulty(ctx, slot, g, err)
+		}
+		checksum, _, errChecksum := n.store.Get(ctx, slot.checksumKey(g))
+		sound, errThere := dst.isSound(ctx, slot, g)
+		switch {
+		case errThere != nil:
+			return placed, errThere
+		case err != nil || errChecksum != nil || sound:
+			continue
+		}
+		if err := dst.place(ctx, slot, g, share.Data, checksum); err != nil {
+			return placed, err
+		}
+		placed = true
+	}
+	return placed, nil
+}
+
+// needPrepared returns api.ErrNotFound where nothing of the slot is prepared.
+func (n *Node) needPrepared(ctx context.Context, slot Slot) error {
+	prepared, err := n.Prepared(ctx, slot)
+	if err == nil && len(prepared) == 0 {
+		return api.ErrNotFound
+	}
+	wipe(prepared)
+	return err
 }
 
 // isSound tells what is damaged or missing from what cannot be read.

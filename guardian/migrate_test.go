@@ -291,7 +291,7 @@ func copyWithFault(t *testing.T, c *copyCase, update, atSource bool, step int, f
 	calls := len(faulty.Calls())
 	faulty.SetInject(nil)
 	after := openNode(t, c.there)
-	got, errPull := after.Pull(t.Context(), c.slot, nil, Caller{})
+	got, errPull := after.Pull(t.Context(), c.slot, nil, nil, Caller{})
 	switch {
 	case errPull == nil && string(got.Data) == "two":
 	case err != nil && update && errPull == nil && string(got.Data) == "one":
@@ -381,7 +381,7 @@ func wantArrived(t *testing.T, c *copyCase, version uint64) {
 	if _, err := c.n.CopyTo(t.Context(), c.dst, c.slot); err != nil {
 		t.Fatal(err)
 	}
-	got, err := after.Pull(t.Context(), c.slot, nil, Caller{})
+	got, err := after.Pull(t.Context(), c.slot, nil, nil, Caller{})
 	if got.Version != version || err != nil && (version != 0 || !errors.Is(err, api.ErrNotFound)) {
 		t.Fatalf("pull: version %d, %v; want %d", got.Version, err, version)
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // The explicit-state model: the production code, with every backend call of
@@ -39,6 +41,9 @@ type op struct {
 	version uint64
 	bytes   string
 	older   bool // pull: ask for version
+	// of a redistribution: prepare, obey, release; and pull, for a share of it
+	epoch uint64
+	fork  bool // it is of another line than the others
 }
 
 // scenario is a set of requests running side by side, over a first state made
@@ -51,6 +56,7 @@ type scenario struct {
 	jump     bool // 25 hours may pass, once
 	drops    bool // interleave what a push or delete drops behind its answer, too
 	signed   bool // by the owner: all shares have manifests, all callers a proof
+	moves    bool // the manifests let guardians move them
 }
 
 // event is what an op was told, between two moments of the run.
@@ -74,7 +80,8 @@ func (e event) acked() bool {
 // refusedForGood: a definite answer that the op had no effect.
 func (e event) refusedForGood() bool {
 	conflict, ok := errors.AsType[*api.VersionConflictError](e.err)
-	return ok && !conflict.Stored || errors.Is(e.err, api.ErrNotFound) || errors.Is(e.err, ErrNotMended)
+	return ok && !conflict.Stored || errors.Is(e.err, api.ErrNotFound) || errors.Is(e.err, ErrNotMended) ||
+		errors.Is(e.err, ErrNotPrepared) || errors.Is(e.err, ErrNotReleased)
 }
 
 type verdict int
@@ -128,6 +135,10 @@ func (g gate) pass(name, key string, write, swap bool, run func() (string, error
 	if w.crashed[g.actor] {
 		return errCrashed
 	}
+	if name == "delete" && w.erasing(g.actor) {
+		_, err := run()
+		return err
+	}
 	c := &call{actor: g.actor, op: name, key: key, write: write, swap: swap, run: run, grant: make(chan verdict)}
 	w.arrive <- c
 	var told string
@@ -166,6 +177,9 @@ func (g gate) Put(ctx context.Context, key string, data []byte, rev backend.Revi
 	swap := !rev.IsAny() && !rev.IsZero()
 	if g.world.breakage.unconditional {
 		rev = backend.AnyRevision
+	}
+	if g.world.breakage.unconfirmed && strings.Contains(key, "-e") {
+		defer func() { err = nil }()
 	}
 	err = g.pass("put", key, true, swap, func() (string, error) {
 		if g.world.breakage.forgetDeleted && strings.Contains(string(data), "\ndeleted ") {
@@ -217,6 +231,8 @@ type learnt struct {
 type breakage struct {
 	unconditional bool // the compare-and-swap compares nothing
 	forgetDeleted bool // a delete removes `version` instead of leaving a tombstone
+	eraseFirst    bool // what a certificate replaces is erased before that is there
+	unconfirmed   bool // shares of later epochs are named without their writes being confirmed
 }
 
 // world is one run of a scenario.
@@ -245,11 +261,18 @@ type world struct {
 	asked    []op
 	mu       sync.Mutex  // guards events and begun where requests end at once
 	begun    map[int]int // when each request began its present op
+	doing    map[int]string
+	namedAt  map[int][]generation // and what was named then
+	records  *recordCache
+	drafts   *recordCache
 	faults   int
 	drops    bool
 	signed   bool
-	damaged  map[string]bool // generations that a disk has spoilt
-	spoilt   bool            // so is `version`
+	moves    bool
+	lines    map[string]*record.Record // by generation ever named
+	damaged  map[string]bool           // generations that a disk has spoilt
+	spoilt   bool                      // so is `version`
+	lost     []generation              // that named these
 	mayJump  bool
 	jumped   bool
 	named    map[string]bool // every generation ever named by `version`
@@ -269,14 +292,43 @@ func (w *world) share(o op) (Share, Caller) {
 	if !w.signed || o.bytes == "" {
 		return share, Caller{Proof: 2 * bit(w.signed)}
 	}
-	key := fmt.Sprint(o.version, o.bytes)
+	if o.epoch > 0 {
+		_, certified := w.moved(o)
+		return certified, Caller{Proof: 2}
+	}
+	key := fmt.Sprint(w.moves, o.version, o.bytes)
 	signed, ok := modelShares.Load(key)
 	if !ok {
 		sum := sha256.Sum256(share.Data)
 		share.Split = hex.EncodeToString(sum[:api.SplitSize])
-		signed, _ = modelShares.LoadOrStore(key, withManifest(w.t, modelSlot, share))
+		var changes []func(*manifest.Manifest)
+		if w.moves {
+			changes = append(changes, movable)
+		}
+		signed, _ = modelShares.LoadOrStore(key, withManifest(w.t, modelSlot, share, changes...))
 	}
 	return signed.(Share), Caller{Proof: 2}
+}
+
+// moved is a share of a later epoch, as it is prepared and as it is committed: of
+// its version's only share, but for the last epoch of one that is released, which
+// has the others'.
+func (w *world) moved(o op) (prepared, certified Share) {
+	key := fmt.Sprint("moved", o.version, o.bytes, o.epoch, o.fork, o.kind == "release")
+	if pair, ok := modelShares.Load(key); ok {
+		return pair.([2]Share)[0], pair.([2]Share)[1]
+	}
+	owner := op{kind: "push", version: o.version, bytes: fmt.Sprintf("%c%d", o.bytes[0], o.version)}
+	certified, _ = w.share(owner)
+	for epoch := range o.epoch {
+		by := round{seed: byte(epoch) + byte(100*bit(o.fork))}
+		if o.kind == "release" && epoch+1 == o.epoch {
+			by.nodes = away
+		}
+		prepared, certified = by.after(w.t, certified, fmt.Sprintf("%c%c", o.bytes[0], 'a'+rune(epoch)+10*rune(bit(o.fork))))
+	}
+	modelShares.Store(key, [2]Share{prepared, certified})
+	return prepared, certified
 }
 
 func (w *world) node(actor int) *Node {
@@ -287,7 +339,7 @@ func (w *world) node(actor int) *Node {
 	n.background.stop()
 	close(n.background.closing)
 	n.background = &background{jobs: make(chan func(context.Context), 8)} // run by the actor itself
-	n.rules = w.rules
+	n.rules, n.records, n.drafts = w.rules, w.records, w.drafts
 	attempts := 0
 	n.newAttempt = func() string { attempts++; return fmt.Sprintf("%06x%06x", actor+1, attempts) }
 	return n
@@ -301,21 +353,33 @@ func (w *world) perform(n *Node, actor int, o op) event {
 	switch o.kind {
 	case "push":
 		e.err = n.Push(ctx, modelSlot, share, by)
-	case "mend":
+	case "mend", "obey":
+		if g, named := w.previous.find(o.version); named && w.breakage.eraseFirst && o.epoch > g.epoch {
+			n.dropGeneration(ctx, modelSlot, g)
+		}
 		e.err = n.Mend(ctx, modelSlot, share)
+	case "prepare":
+		prepared, _ := w.moved(o)
+		e.err = n.Prepare(ctx, modelSlot, prepared)
+	case "release":
+		e.err = n.Release(ctx, modelSlot, share.Chain)
 	case "damage":
 		g, _ := w.previous.find(o.version)
 		w.damaged[g.String()] = true
 		_, e.err = w.store.Put(ctx, modelSlot.shareKey(g), []byte(spoilt), backend.AnyRevision)
 	case "spoil":
-		w.spoilt, w.previous = true, nil
+		w.lost, w.spoilt, w.previous = w.previous.named(), true, nil
 		_, e.err = w.store.Put(ctx, modelSlot.commitKey(), []byte(spoilt), backend.AnyRevision)
 	case "pull":
 		var version *uint64
 		if o.older {
 			version = &o.version
 		}
-		e.got, e.err = n.Pull(ctx, modelSlot, version, by)
+		var epoch *uint64
+		if o.epoch > 0 {
+			epoch = &o.epoch
+		}
+		e.got, e.err = n.Pull(ctx, modelSlot, version, epoch, by)
 	case "delete":
 		e.err = n.Delete(ctx, modelSlot, o.version, by)
 	case "clean":
@@ -325,6 +389,7 @@ func (w *world) perform(n *Node, actor int, o op) event {
 		_, _, e.err = n.Rekey(ctx, modelSlot)
 		n.sealer = w.sealer
 	}
+	w.judgeErased(e)
 	w.end(e)
 	free := n.store.(gate).free
 	*free = !w.drops && (!w.gated || !w.crashed[actor])
@@ -343,7 +408,10 @@ func (w *world) perform(n *Node, actor int, o op) event {
 func (w *world) begin(actor int, o op) event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.begun[actor] = len(w.events)
+	w.begun[actor], w.doing[actor], w.namedAt[actor] = len(w.events), o.kind, w.previous.named()
+	if w.spoilt {
+		w.namedAt[actor] = w.lost
+	}
 	return event{op: o, actor: actor, start: len(w.events)}
 }
 
@@ -392,6 +460,7 @@ func (x *explorer) choose(depth, options int, state func() uint64) (int, bool) {
 func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violation error) {
 	sealer, newer := sealerWith(t, "k1", "k2"), sealerWith(t, "k2", "k1")
 	x := &explorer{seen: map[uint64]bool{}}
+	records, drafts := someRecords(t), someRecords(t)
 	// A bubble's clock can hold 292 years, a run takes up to 50 hours of them.
 	const runsPerBubble = 10_000
 	more := true
@@ -402,8 +471,9 @@ func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violati
 				arrive: make(chan *call, 64), learn: make(chan learnt, 64), finish: make(chan int, len(s.requests)),
 				finished: make([]bool, len(s.requests)),
 				crashed:  make([]bool, len(s.requests)), known: make([]uint64, len(s.requests)),
-				counts: map[string]int{}, named: map[string]bool{}, begun: map[int]int{},
-				faults: s.faults, drops: s.drops, mayJump: s.jump, signed: s.signed, damaged: map[string]bool{},
+				counts: map[string]int{}, named: map[string]bool{}, begun: map[int]int{}, doing: map[int]string{}, namedAt: map[int][]generation{},
+				faults: s.faults, drops: s.drops, mayJump: s.jump, signed: s.signed, moves: s.moves, damaged: map[string]bool{}, lines: map[string]*record.Record{},
+				records: records, drafts: drafts,
 			}
 			if violation = w.run(s, x); violation != nil {
 				violation = fmt.Errorf("%w\n  %s", violation, strings.Join(w.trace, "\n  "))
@@ -656,10 +726,15 @@ func (w *world) observe() {
 	before := w.previous
 	w.previous, w.spoilt = now, false
 	for _, g := range now.named() {
+		if _, kept := w.store.Objects()[modelSlot.shareKey(g)]; !kept && !w.named[g.String()] {
+			w.wrong = fmt.Errorf("generation %s is named and not there", g)
+		}
 		w.named[g.String()] = true
 	}
+	w.learnRecords(now)
 	switch {
-	case before == nil:
+	case w.wrong != nil, before == nil:
+	case w.observeMoves(before, now):
 	case now.current < before.current:
 		w.wrong = fmt.Errorf("version went back from %d to %d", before.current, now.current)
 	case now.current == before.current && now.live != nil && before.live != nil && *now.live != *before.live && !w.damaged[before.live.String()]:
@@ -683,14 +758,14 @@ func (w *world) judge() error {
 	}
 	n := w.node(len(w.crashed) + 1)
 	for _, e := range slices.Clone(w.events) {
-		if e.kind != "push" && e.kind != "mend" || e.acked() || e.refusedForGood() {
+		if !e.writes() || e.acked() || e.refusedForGood() {
 			continue
 		}
 		again := w.perform(n, e.actor, e.op)
-		if e.kind == "mend" && again.err != nil && !errors.Is(again.err, ErrNotMended) {
+		if e.kind != "push" && again.err != nil && !again.refusedForGood() {
 			return fmt.Errorf("a retry of %v fails: %w", e.op, again.err)
 		}
-		if !w.spoilt && !again.acked() && w.previous != nil && e.version > w.previous.current {
+		if e.kind == "push" && !w.spoilt && !again.acked() && w.previous != nil && e.version > w.previous.current {
 			return fmt.Errorf("a retry of version %d with the same bytes fails: %w", e.version, again.err)
 		}
 		if w.observe(); w.wrong != nil {
@@ -731,6 +806,9 @@ func (w *world) judgeObjects(n *Node) error {
 			return fmt.Errorf("generation %s is named but under %q: %w", g, st.KeyID, err)
 		}
 	}
+	if err := w.judgePrepared(n, expected); err != nil {
+		return err
+	}
 	for key := range w.store.Objects() {
 		if !expected[key] && w.previous != nil {
 			return fmt.Errorf("%s is left over after cleaning", key)
@@ -740,25 +818,28 @@ func (w *world) judgeObjects(n *Node) error {
 }
 
 func (w *world) judgeEvents() error {
-	content := map[uint64]string{}
+	content := map[[2]uint64]string{}
 	for _, e := range w.events {
+		if err := errors.Join(w.judgePullEpoch(e), w.judgeDelete(e)); err != nil {
+			return err
+		}
 		switch {
 		case errors.Is(e.err, api.ErrIntegrityFailed) && !w.scarred():
 			return fmt.Errorf("%v is told of damage where there is none: %w", e.op, e.err)
 		case e.kind == "push" && e.refusedForGood() && w.wasNamed(e):
 			return fmt.Errorf("%v was committed, yet refused", e.op)
 		case (e.kind == "push" || e.kind == "mend") && e.acked():
-			if err := sameContent(content, e.version, e.bytes); err != nil {
+			if err := sameContent(content, [2]uint64{e.version}, e.bytes); err != nil {
 				return err
 			}
 		case e.kind == "pull" && e.err == nil:
-			if err := sameContent(content, e.got.Version, string(e.got.Data)); err != nil {
+			if err := sameContent(content, [2]uint64{e.got.Version, e.got.Epoch}, string(e.got.Data)); err != nil {
 				return err
 			}
 			if err := w.judgePull(e); err != nil {
 				return err
 			}
-		case e.kind == "pull" && !e.older && errors.Is(e.err, api.ErrNotFound):
+		case e.kind == "pull" && !e.older && e.epoch == 0 && errors.Is(e.err, api.ErrNotFound):
 			if err := w.judgeAbsence(e); err != nil {
 				return err
 			}
@@ -773,7 +854,14 @@ func (w *world) scarred() bool {
 }
 
 // stores: whose acknowledgement promises that the version is there.
-func (e event) stores() bool { return (e.kind == "push" || e.kind == "mend") && e.acked() }
+func (e event) stores() bool {
+	return (e.kind == "push" || e.kind == "mend" || e.kind == "obey") && e.acked()
+}
+
+// writes: what may be asked again.
+func (e event) writes() bool {
+	return slices.Contains([]string{"push", "mend", "obey", "prepare", "release"}, e.kind)
+}
 
 // wasNamed: whether the attempt of a push was ever committed.
 func (w *world) wasNamed(e event) bool {
@@ -785,9 +873,9 @@ func (w *world) wasNamed(e event) bool {
 	return false
 }
 
-func sameContent(content map[uint64]string, version uint64, bytes string) error {
+func sameContent(content map[[2]uint64]string, version [2]uint64, bytes string) error {
 	if before, ok := content[version]; ok && before != bytes {
-		return fmt.Errorf("version %d was both %q and %q", version, before, bytes)
+		return fmt.Errorf("version and epoch %d was both %q and %q", version, before, bytes)
 	}
 	content[version] = bytes
 	return nil
@@ -796,8 +884,11 @@ func sameContent(content map[uint64]string, version uint64, bytes string) error 
 // judgePull: what was acknowledged before a pull began binds its answer.
 func (w *world) judgePull(pull event) error {
 	for _, e := range w.events[:pull.start] {
-		if !e.acked() || pull.older {
+		if !e.acked() || pull.older || pull.epoch > 0 {
 			continue
+		}
+		if e.kind == "obey" && pull.got.Version == e.version && pull.got.Epoch < e.epoch {
+			return fmt.Errorf("a pull got epoch %d after %d was acknowledged", pull.got.Epoch, e.epoch)
 		}
 		if e.stores() && pull.got.Version < e.version {
 			return fmt.Errorf("a pull got version %d after %d was acknowledged", pull.got.Version, e.version)
@@ -812,7 +903,7 @@ func (w *world) judgePull(pull event) error {
 // judgeAbsence: an acknowledged push is found unless somebody deletes it.
 func (w *world) judgeAbsence(pull event) error {
 	for _, e := range w.events[:pull.start] {
-		if e.stores() && !w.someDelete(e.version) {
+		if e.stores() && !w.someDelete(e.version) && !w.someRelease(e.version) {
 			return fmt.Errorf("version %d was acknowledged, yet not found", e.version)
 		}
 	}
@@ -825,12 +916,15 @@ func (w *world) judgeEnd() error {
 		if w.spoilt || !e.stores() && (e.kind != "delete" || !e.acked()) {
 			continue
 		}
+		if err := w.judgeMoved(e); err != nil {
+			return err
+		}
 		switch {
 		case w.previous == nil || w.previous.current < e.version:
 			return fmt.Errorf("%v was acknowledged and is lost", e.op)
 		case e.kind == "delete" && w.previous.live != nil && w.previous.current == e.version:
 			return fmt.Errorf("%v was acknowledged and undone", e.op)
-		case e.stores() && w.previous.current == e.version && w.previous.live == nil && !w.someDelete(e.version):
+		case e.stores() && w.previous.current == e.version && w.previous.live == nil && !w.someDelete(e.version) && !w.someRelease(e.version):
 			return fmt.Errorf("%v was acknowledged and nobody deleted it", e.op)
 		}
 	}
@@ -904,6 +998,45 @@ var scenarios = []scenario{
 	{name: "first mend and push", signed: true, requests: [][]op{{mend(1, "A1")}, {push(1, "B1")}}, faults: 2},
 	{name: "mend of version and push", signed: true, before: []op{push(1, "A1"), push(2, "B2"), spoil}, requests: [][]op{{mend(2, "B2")}, {push(3, "C3")}}, faults: 1},
 	{name: "two mends of version", signed: true, before: []op{push(1, "A1"), push(2, "B2"), spoil}, requests: [][]op{{mend(2, "B2")}, {mend(1, "A1")}}, faults: 1},
+	{name: "prepare and pull", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {pull, pullEpoch(1, 1)}}, faults: 1},
+	{name: "prepare and clean", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {clean}}, faults: 1, jump: true},
+	{name: "prepare where nothing is, and clean", signed: true, moves: true, requests: [][]op{{prepare(1)}, {clean}}, faults: 1, jump: true},
+	{name: "prepare and push", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {push(2, "B2")}}, faults: 1},
+	{name: "prepare and delete", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {remove(1)}}, faults: 1},
+	{name: "prepare and rekey", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {rekey}}, faults: 1},
+	{name: "prepare twice", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {prepare(1)}}, faults: 1},
+	{name: "obey", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}}, faults: 2, drops: true},
+	{name: "obey and pull", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {pull}}, faults: 1},
+	{name: "obey and pull of the epoch", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {pullEpoch(1, 1)}}, faults: 1},
+	{name: "two obey", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {obey(1)}}, faults: 1},
+	{name: "obey and push", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {push(2, "B2")}}, faults: 1},
+	{name: "obey and delete", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {remove(1)}}, faults: 1},
+	{name: "obey and clean", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {clean}}, faults: 1, jump: true},
+	{name: "obey for the older, and push", signed: true, moves: true, before: []op{push(1, "A1"), push(2, "B2"), prepare(1)}, requests: [][]op{{obey(1)}, {push(3, "C3")}}, faults: 1},
+	{name: "obey where nothing is, and push", signed: true, moves: true, before: []op{prepare(1)}, requests: [][]op{{obey(1)}, {push(2, "B2")}}, faults: 1},
+	{name: "obey over the damaged, and clean", signed: true, moves: true, before: []op{push(1, "A1"), obey(1), damage(1)}, requests: [][]op{{obey(1)}, {clean}}, faults: 1},
+	{name: "obey where nothing is, and release", signed: true, moves: true, requests: [][]op{{obey(1)}, {release(2)}}, faults: 1},
+	{name: "obey and mend", signed: true, moves: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{obey(1)}, {mend(1, "A1")}}, faults: 1},
+	{name: "two epochs", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{obey(1)}, {obey(2)}}, faults: 1},
+	{name: "two lines", signed: true, moves: true, before: []op{push(1, "A1"), obey(1)}, requests: [][]op{{forked(obey(2))}, {pull}}, faults: 1},
+	{name: "two lines at once", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{obey(1)}, {forked(obey(1))}}, faults: 1},
+	{name: "prepare, obey, clean", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{prepare(1)}, {obey(1)}, {clean}}},
+	{name: "obey, push, pull", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {push(2, "B2")}, {pull}}},
+	{name: "obey and rekey", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{obey(1)}, {rekey}}},
+	{name: "release and prepare", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{release(1)}, {prepare(2)}}, faults: 1},
+	{name: "release and pull", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{release(2)}, {pull}}, faults: 1},
+	{name: "release alone", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1)}, requests: [][]op{{release(1)}}, faults: 2, drops: true},
+	{name: "release and push", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{release(1)}, {push(2, "B2")}}, faults: 1},
+	{name: "release and delete", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{release(1)}, {remove(1)}}, faults: 1},
+	{name: "release and obey", signed: true, moves: true, before: []op{push(1, "A1")}, requests: [][]op{{release(2)}, {obey(1)}}, faults: 1},
+	{name: "release for another line", signed: true, moves: true, before: []op{push(1, "A1"), obey(1)}, requests: [][]op{{forked(release(2))}, {pull}}, faults: 1},
+	{name: "release of the older, and push", signed: true, moves: true, before: []op{push(1, "A1"), push(2, "B2")}, requests: [][]op{{release(1)}, {push(3, "C3")}}, faults: 1},
+	{name: "release of version and push", signed: true, moves: true, before: []op{push(1, "A1"), prepare(1), spoil}, requests: [][]op{{release(1)}, {push(2, "B2")}}, faults: 1},
+	{name: "release of version and obey", signed: true, moves: true, before: []op{push(1, "A1"), spoil}, requests: [][]op{{release(2)}, {obey(1)}}},
+	{name: "two releases of version", signed: true, moves: true, before: []op{push(1, "A1"), spoil}, requests: [][]op{{release(1)}, {release(2)}}, faults: 1},
+	{name: "release of version beside the newer", signed: true, moves: true, before: []op{push(1, "A1"), push(2, "B2"), spoil}, requests: [][]op{{release(1)}, {pull}}, faults: 1, jump: true},
+	{name: "delete of what is prepared", signed: true, moves: true, before: []op{prepare(1)}, requests: [][]op{{remove(1)}, {obey(1)}}, faults: 1},
+	{name: "delete of what is prepared above", signed: true, moves: true, before: []op{push(1, "A1"), remove(1)}, requests: [][]op{{op{kind: "prepare", version: 2, bytes: "A", epoch: 1}, remove(2)}, {push(2, "A2")}}, faults: 1},
 	{name: "mend, push, delete", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}, {remove(1)}}},
 }
 
@@ -918,6 +1051,7 @@ func TestModel(t *testing.T) {
 		}
 		s.faults = min(s.faults, mostFaults)
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			states, violation := explore(t, s, pageRules, breakage{})
 			if violation != nil {
 				t.Fatal(violation)
@@ -927,6 +1061,16 @@ func TestModel(t *testing.T) {
 			}
 			t.Logf("%d states", states)
 		})
+	}
+}
+
+// mendOver takes out the rule that what is there so stays.
+func mendOver(stays holding) func(*commit, holding, generation, int) (*commit, error) {
+	return func(s *commit, at holding, g generation, retain int) (*commit, error) {
+		if at == stays {
+			at = holdsNothing
+		}
+		return decideMend(s, at, g, retain)
 	}
 }
 
@@ -962,7 +1106,7 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 		{rule: "re-sealing is a compare-and-swap", seenIn: "push and rekey", rules: pageRules, breakage: breakage{unconditional: true}},
 		{rule: "a delete leaves a tombstone", seenIn: "delete and pull", rules: pageRules, breakage: breakage{forgetDeleted: true}},
 		{rule: "only the version named is deleted", seenIn: "push and delete", rules: change(func(r *rules) {
-			r.remove = func(s *commit, _ uint64) decision {
+			r.remove = func(s *commit, _ uint64, _ bool) decision {
 				if s == nil || s.live == nil {
 					return decidedNotFound
 				}
@@ -981,22 +1125,22 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 			r.resolve = func(*commit, bool, generation) outcome { return outcomeAgain }
 		})},
 		{rule: "what is above version is not dropped", seenIn: "push and clean", rules: change(func(r *rules) {
-			r.obsolete = func(s *commit, g generation, _ time.Duration) bool { return !s.names(g) }
+			r.obsolete = func(s *commit, g generation, _ time.Duration, _ int) bool { return !s.names(g) }
 		})},
 		{rule: "what version names is not dropped", seenIn: "push and clean", rules: change(func(r *rules) {
-			r.obsolete = func(s *commit, g generation, age time.Duration) bool {
-				return s != nil && g.version < s.current || obsolete(s, g, age)
+			r.obsolete = func(s *commit, g generation, age time.Duration, retain int) bool {
+				return s != nil && g.version < s.current || obsolete(s, g, age, retain)
 			}
 		})},
 		{rule: "what can never be committed is dropped", seenIn: "two pushes of one version", rules: change(func(r *rules) {
-			r.obsolete = func(*commit, generation, time.Duration) bool { return false }
+			r.obsolete = func(*commit, generation, time.Duration, int) bool { return false }
 		})},
 		{rule: "no commit comes later than the request timeout", seenIn: "a writer asleep, and clean", rules: change(func(r *rules) {
 			r.mayCommit = func(time.Duration, time.Duration) bool { return true }
 		})},
 		{rule: "what a mend has put is not dropped below version", seenIn: "mend and clean", rules: change(func(r *rules) {
-			r.obsolete = func(s *commit, g generation, age time.Duration) bool {
-				return !s.names(g) && s != nil && g.version <= s.current || obsolete(s, g, age)
+			r.obsolete = func(s *commit, g generation, age time.Duration, retain int) bool {
+				return !s.names(g) && s != nil && g.version <= s.current || obsolete(s, g, age, retain)
 			}
 		})},
 		{rule: "no mend comes later than the request timeout", seenIn: "a mender asleep, and clean", rules: change(func(r *rules) {
@@ -1038,11 +1182,64 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 				return decideRestore(standsBeside{}, at, g)
 			}
 		})},
+		{rule: "what is prepared waits for its certificate", seenIn: "prepare and clean", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, age time.Duration, retain int) bool {
+				return !s.names(g) && s != nil && g.version <= s.current || obsolete(s, g, age, retain)
+			}
+		})},
+		{rule: "what is prepared is not too old after a day", seenIn: "prepare where nothing is, and clean", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, age time.Duration, retain int) bool {
+				return !s.names(g) && age >= orphanAge || obsolete(s, g, age, retain)
+			}
+		})},
+		{rule: "what a certificate has put an end to is dropped", seenIn: "obey", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, age time.Duration, retain int) bool {
+				return g.epoch == 0 && obsolete(s, g, age, retain)
+			}
+		})},
+		{rule: "what is put in the place of the damaged is not dropped", seenIn: "obey over the damaged, and clean", rules: change(func(r *rules) {
+			r.obsolete = func(s *commit, g generation, age time.Duration, retain int) bool {
+				named, ok := s.find(g.version)
+				return ok && named != g && named.epoch == g.epoch || obsolete(s, g, age, retain)
+			}
+		})},
+		{rule: "only what follows a share replaces it", seenIn: "two lines", rules: change(func(r *rules) { r.mend = mendOver(holdsFork) })},
+		{rule: "an epoch does not go back", seenIn: "two epochs", rules: change(func(r *rules) { r.mend = mendOver(holdsLater) })},
+		{rule: "one share is committed at an epoch", seenIn: "two lines at once", rules: change(func(r *rules) { r.mend = mendOver(holdsFork) })},
+		{rule: "the new share is durable before it is named", seenIn: "obey", rules: pageRules, breakage: breakage{unconfirmed: true}},
+		{rule: "the new share is named before the old is erased", seenIn: "obey", rules: pageRules, breakage: breakage{eraseFirst: true}},
+		{rule: "only what follows a share releases it", seenIn: "release for another line", rules: change(func(r *rules) {
+			r.release = func(s *commit, _ holding, by departure, version uint64) (*commit, error) {
+				return decideRelease(s, holdsEarlier, by, version)
+			}
+		})},
+		{rule: "what has moved away does not come back", seenIn: "release and obey", rules: change(func(r *rules) {
+			r.mend = func(s *commit, at holding, g generation, retain int) (*commit, error) {
+				if s.departedAt(g.version) != nil {
+					return s.with(g), nil
+				}
+				return decideMend(s, at, g, retain)
+			}
+		})},
+		{rule: "what is sound above outlives version that is released", seenIn: "release of version beside the newer", rules: change(func(r *rules) {
+			r.depart = func(_ remains, by departure, version uint64, retain int) (*commit, error) {
+				return decideDepart(remains{}, by, version, retain)
+			}
+		})},
+		{rule: "what version named is erased when it is released", seenIn: "release of version and push", rules: change(func(r *rules) {
+			r.depart = func(_ remains, _ departure, version uint64, _ int) (*commit, error) {
+				return &commit{current: version - 1}, nil
+			}
+		})},
+		{rule: "what is prepared is deleted", seenIn: "delete of what is prepared", rules: change(func(r *rules) {
+			r.remove = func(s *commit, version uint64, _ bool) decision { return decideDelete(s, version, false) }
+		})},
 		{rule: "a pull that misses an object reads version again", seenIn: "two pushes behind a pull", rules: change(func(r *rules) {
 			r.mayReread = func(bool) bool { return false }
 		})},
 	} {
 		t.Run(without.rule, func(t *testing.T) {
+			t.Parallel()
 			i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == without.seenIn })
 			_, violation := explore(t, scenarios[i], without.rules, without.breakage)
 			if violation == nil {

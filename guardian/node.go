@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,10 @@ type Share struct {
 	// Epoch counts redistributions; 0 as pushed. Push ignores it and what
 	// follows.
 	Epoch uint64
+	// Chain is the record of an Epoch above 0 in the form of package record,
+	// votes included; of a share that is only prepared its draft. Threshold and
+	// Split are what it says.
+	Chain []byte
 	// CreatedNS is when this version was pushed, UpdatedNS when what is stored
 	// of it was written; nanoseconds since 1970.
 	CreatedNS, UpdatedNS int64
@@ -81,10 +86,14 @@ type Node struct {
 	guesses *lru.Cache[Slot, *commit]
 	// manifests are those whose signature was checked lately.
 	manifests *manifest.Cache
-	census    census
-	count     count
-	marked    marked
-	highest   highest
+	// records are those whose votes were checked lately, and drafts those that
+	// nobody has voted for.
+	records, drafts *recordCache
+
+	census  census
+	count   count
+	marked  marked
+	highest highest
 }
 
 // MaxRetain bounds Config.Retain, so that a `version` object stays small.
@@ -94,6 +103,9 @@ const (
 	guessedSlots = 8192
 	// knownManifests take 32 MiB when all of them name 255 holders.
 	knownManifests = 512
+	// knownRecords are those before and after a few rounds; like as many manifests
+	// they take 64 MiB when all of them name 255 holders. So do drafts.
+	knownRecords = 1024
 	// maxDecisions bounds how often one request decides anew because others
 	// were faster.
 	maxDecisions = 4
@@ -121,12 +133,22 @@ func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node
 	if err != nil {
 		return nil, err
 	}
+	records, err := newRecordCache(knownRecords)
+	if err != nil {
+		return nil, err
+	}
+	drafts, err := newRecordCache(knownRecords)
+	if err != nil {
+		return nil, err
+	}
 	return &Node{
 		store: store, sealer: sealer, cfg: cfg, log: cfg.Logger,
 		rules: pageRules, newAttempt: randomAttempt,
 		background: newBackground(cfg.RequestTimeout, cfg.Logger),
 		guesses:    guesses,
 		manifests:  manifests,
+		records:    records,
+		drafts:     drafts,
 	}, nil
 }
 
@@ -182,7 +204,11 @@ func (s stored) standing() standing {
 	if s.commit == nil {
 		return standing{}
 	}
-	return s.commit.standing
+	known := s.commit.standing
+	if s.commit.deleted() && s.commit.current < math.MaxUint64 {
+		known.from = s.commit.current + 1
+	}
+	return known
 }
 
 // readCommit reads what `version` says. Errors are those of the protocol; a

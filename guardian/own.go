@@ -62,4 +62,5 @@ func (s *standing) keep(other standing) {
 	s.owned = s.owned || other.owned
 	s.proof = max(s.proof, other.proof)
 	s.manifest = s.manifest || other.manifest
+	s.from = max(s.from, other.from)
 }

@@ -81,7 +81,7 @@ func TestRefusedBeforeTheVersion(t *testing.T) {
 		}
 	}
 	for proof, want := range map[int]error{0: api.ErrOwnershipRequired, 1: api.ErrOwnershipInvalid, 2: nil} {
-		_, errPull := n.Pull(t.Context(), slot, nil, Caller{Proof: proof})
+		_, errPull := n.Pull(t.Context(), slot, nil, nil, Caller{Proof: proof})
 		_, errHistory := n.History(t.Context(), slot, Caller{Proof: proof})
 		if !errors.Is(errPull, want) || !errors.Is(errHistory, want) {
 			t.Errorf("with proof %d: pull %v, history %v", proof, errPull, errHistory)

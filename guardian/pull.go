@@ -10,17 +10,21 @@ import (
 )
 
 // Pull returns the current share, or, with a version, that one if it is still
-// retained. Every byte was verified in this call. Errors:
+// retained; with an epoch, the share of that redistribution, committed or
+// prepared. Every byte was verified in this call. Errors:
 // api.ErrOwnershipRequired, api.ErrOwnershipInvalid, api.ErrNotFound,
 // api.ErrIntegrityFailed (the slot is then quarantined),
 // api.ErrKeyUnavailable, api.ErrStorageUnavailable.
-func (n *Node) Pull(ctx context.Context, slot Slot, version *uint64, by Caller) (Share, error) {
+func (n *Node) Pull(ctx context.Context, slot Slot, version, epoch *uint64, by Caller) (Share, error) {
+	if epoch != nil {
+		return n.pullEpoch(ctx, slot, version, *epoch, by)
+	}
 	share, st, err := n.read(ctx, slot, version, by)
 	share.CreatedNS, share.UpdatedNS = st.CreatedNS, st.UpdatedNS
 	return share, err
 }
 
-// read is Pull with the statement.
+// read is Pull without an epoch, and with the statement.
 func (n *Node) read(ctx context.Context, slot Slot, version *uint64, by Caller) (Share, integrity.Statement, error) {
 	from, got, err := n.readWithGuess(ctx, slot, version)
 	for range maxDecisions {
@@ -38,7 +42,7 @@ func (n *Node) read(ctx context.Context, slot Slot, version *uint64, by Caller) 
 			got = n.loadAs(ctx, slot, wanted)
 		}
 		if got.err == nil {
-			if wanted == *from.commit.live {
+			if wanted.version == from.commit.current {
 				n.highest.note(got.share.Threshold)
 			}
 			return got.share, got.statement, nil
@@ -56,7 +60,7 @@ func (n *Node) read(ctx context.Context, slot Slot, version *uint64, by Caller) 
 
 func (n *Node) wanted(c *commit, version *uint64) (generation, bool) {
 	switch {
-	case c == nil || c.live == nil:
+	case c == nil || version == nil && c.live == nil:
 		return generation{}, false
 	case version == nil:
 		return *c.live, true
@@ -110,12 +114,12 @@ func (n *Node) load(ctx context.Context, slot Slot, g generation) (Share, integr
 		return Share{}, integrity.Statement{}, fmt.Errorf("opening generation %s: %w", g, err)
 	}
 	if st.Kind != integrity.KindShare || st.Identity != slot.Identity || st.Name != slot.Name ||
-		st.Version != g.version || st.Attempt != g.attempt {
+		st.Version != g.version || st.Epoch != g.epoch || st.Attempt != g.attempt {
 		return Share{}, integrity.Statement{}, fmt.Errorf("%w: generation %s holds what was sealed for another place", integrity.ErrMismatch, g)
 	}
 	return Share{
 		Data: data, Version: st.Version, Threshold: st.Threshold,
-		Split: st.Split, Manifest: st.Manifest, Epoch: st.Epoch,
+		Split: st.Split, Manifest: st.Manifest, Epoch: st.Epoch, Chain: st.Certificate,
 	}, st, nil
 }
 

@@ -24,13 +24,14 @@ import (
 // refuses with, api.ErrKeyUnavailable, and api.ErrStorageUnavailable, after
 // which the share may or may not have been stored.
 func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) error {
+	share.Epoch, share.Chain = 0, nil
 	share, err := n.admitManifest(slot, share)
 	if err != nil {
 		return err
 	}
-	ours := generation{share.Version, n.newAttempt()}
+	ours := generation{version: share.Version, attempt: n.newAttempt()}
 	started := time.Now()
-	from, err := n.prepare(ctx, slot, ours, share, by)
+	from, err := n.begin(ctx, slot, ours, share, by)
 	if err != nil {
 		n.abandon(slot, ours)
 		return err
@@ -102,9 +103,9 @@ func (n *Node) abandon(slot Slot, ours generation) {
 	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
 }
 
-// prepare puts the objects of a generation and reads `version` side by side.
+// begin puts the objects of a generation and reads `version` side by side.
 // They are created, so that a request which lands late undoes no Rekey.
-func (n *Node) prepare(ctx context.Context, slot Slot, ours generation, share Share, by Caller) (stored, error) {
+func (n *Node) begin(ctx context.Context, slot Slot, ours generation, share Share, by Caller) (stored, error) {
 	now := time.Now().UnixNano()
 	share.CreatedNS, share.UpdatedNS = now, now
 	checksum, err := n.sealShare(slot, ours, share, standing{}.after(by, share))
@@ -137,9 +138,10 @@ func (n *Node) create(ctx context.Context, slot Slot, ours generation, data, che
 func (n *Node) sealShare(slot Slot, ours generation, share Share, known standing) ([]byte, error) {
 	checksum, err := n.sealer.SealStatement(integrity.Statement{
 		Kind:     integrity.KindShare,
-		Identity: slot.Identity, Name: slot.Name, Version: ours.version, Attempt: ours.attempt,
+		Identity: slot.Identity, Name: slot.Name,
+		Version: ours.version, Epoch: ours.epoch, Attempt: ours.attempt,
 		Owned: known.owned, Proof: known.proof,
-		Threshold: share.Threshold, Split: share.Split, Manifest: share.Manifest,
+		Threshold: share.Threshold, Split: share.Split, Manifest: share.Manifest, Certificate: share.Chain,
 		CreatedNS: share.CreatedNS, UpdatedNS: share.UpdatedNS,
 	}, share.Data)
 	if err != nil {
@@ -207,9 +209,7 @@ func (n *Node) sameAsStored(ctx context.Context, slot Slot, share Share, by Call
 		}
 		return false, n.faulty(ctx, slot, *from.commit.live, err)
 	}
-	sum := sha256.Sum256(share.Data)
-	if st.SHA256 != hex.EncodeToString(sum[:]) || st.Threshold != share.Threshold ||
-		st.Split != share.Split || !slices.Equal(st.Manifest, share.Manifest) {
+	if !isSame(st, share) {
 		return false, nil
 	}
 	if known := from.standing().after(by, share); known != from.standing() {
@@ -224,6 +224,17 @@ func (n *Node) sameAsStored(ctx context.Context, slot Slot, share Share, by Call
 		return false, err
 	}
 	return true, nil
+}
+
+// isSame tells whether a statement is that of the share pushed. Of one that was
+// redistributed since, the manifest tells.
+func isSame(st integrity.Statement, share Share) bool {
+	if st.Epoch > 0 {
+		return len(share.Manifest) > 0 && slices.Equal(st.Manifest, share.Manifest)
+	}
+	sum := sha256.Sum256(share.Data)
+	return st.SHA256 == hex.EncodeToString(sum[:]) && st.Threshold == share.Threshold &&
+		st.Split == share.Split && slices.Equal(st.Manifest, share.Manifest)
 }
 
 // makeDurable puts `version` again as it is. A lost race or answer leaves the

@@ -131,9 +131,9 @@ func (n *Node) learnMarks(ctx context.Context) error {
 	return nil
 }
 
-// Release takes a slot out of quarantine after verifying all that its commit
+// Unquarantine takes a slot out of quarantine after verifying all that its commit
 // names; what is damaged stays in, with the error of the protocol.
-func (n *Node) Release(ctx context.Context, slot Slot) error {
+func (n *Node) Unquarantine(ctx context.Context, slot Slot) error {
 	if _, _, err := n.store.Get(ctx, slot.quarantineKey()); err != nil {
 		if errors.Is(err, backend.ErrNotFound) {
 			return fmt.Errorf("%w: not in quarantine", api.ErrNotFound)
@@ -211,7 +211,7 @@ func (n *Node) giveUp(ctx context.Context, slot Slot, rev backend.Revision, befo
 // not be read for another reason is an error, not damage.
 func (n *Node) soundPart(ctx context.Context, slot Slot, raw []byte) (*commit, error) {
 	c, err := openCommit(ctx, n.sealer, slot, raw)
-	if err != nil || c.live == nil {
+	if err != nil || c.deleted() {
 		return nil, nil
 	}
 	var sound []generation
@@ -222,6 +222,10 @@ func (n *Node) soundPart(ctx context.Context, slot Slot, raw []byte) (*commit, e
 		} else if err = n.faulty(ctx, slot, g, err); !errors.Is(err, api.ErrIntegrityFailed) {
 			return nil, err
 		}
+	}
+	if c.live == nil {
+		c.older = sound
+		return c, nil
 	}
 	if len(sound) == 0 || sound[0] != *c.live {
 		return nil, nil
@@ -278,7 +282,7 @@ func (n *Node) claims(ctx context.Context, slot Slot, g generation) standing {
 	if json.Unmarshal(sealed[32:], &st) != nil {
 		return standing{}
 	}
-	return standing{st.Owned, st.Proof, len(st.Manifest) > 0}
+	return standing{owned: st.Owned, proof: st.Proof, manifest: len(st.Manifest) > 0}
 }
 
 // marked is the set of slots that this process knows as damaged.

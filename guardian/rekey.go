@@ -15,8 +15,8 @@ import (
 // errAgain asks for another look: others have written what was read.
 var errAgain = errors.New("others write it at the same time")
 
-// Rekey seals all that the slot's `version` names under the primary key, and
-// `version` itself, and counts the objects that it sealed anew and those that
+// Rekey seals all that the slot's `version` names under the primary key, what is
+// prepared for it, and `version` itself, and counts the objects that it sealed anew and those that
 // were under that key already. Nothing but the seals changes: what was pushed,
 // and when, stays as it is.
 //
@@ -39,10 +39,11 @@ func (n *Node) Rekey(ctx context.Context, slot Slot) (resealed, already int, err
 }
 
 func (n *Node) rekey(ctx context.Context, slot Slot) (resealed, already int, err error) {
-	from, err := n.readCommit(ctx, slot)
-	if err != nil || from.commit == nil {
+	there, err := n.look(ctx, slot)
+	if err != nil {
 		return 0, 0, err
 	}
+	from := there.stored
 	count := func(done bool) {
 		if done {
 			resealed++
@@ -57,6 +58,19 @@ func (n *Node) rekey(ctx context.Context, slot Slot) (resealed, already int, err
 		}
 		count(done)
 	}
+	for _, g := range there.prepared() {
+		done, err := n.rekeyPrepared(ctx, slot, g)
+		if isDamage(err) { // or gone: nobody was promised that it is there
+			continue
+		}
+		if err != nil {
+			return resealed, already, err
+		}
+		count(done)
+	}
+	if from.commit == nil {
+		return resealed, already, nil
+	}
 	done, err := n.rekeyCommit(ctx, slot, from)
 	if err != nil {
 		return resealed, already, err
@@ -68,19 +82,49 @@ func (n *Node) rekey(ctx context.Context, slot Slot) (resealed, already int, err
 // rekeyGeneration compares and swaps checksum.bin, so that it never puts back
 // what was dropped meanwhile.
 func (n *Node) rekeyGeneration(ctx context.Context, slot Slot, from stored, g generation) (done bool, err error) {
-	sealed, rev, err := n.store.Get(ctx, slot.checksumKey(g))
-	if err == nil && claimedKey(sealed) == n.PrimaryKeyID() {
-		return false, nil
-	}
-	var share Share
-	var st integrity.Statement
-	if err == nil {
-		share, st, err = n.load(ctx, slot, g)
-	}
+	old, err := n.underOldKey(ctx, slot, g)
 	if err != nil {
 		return false, n.judge(ctx, slot, from, g, err)
 	}
-	return true, n.reseal(ctx, slot.checksumKey(g), rev, sealed, st, share.Data)
+	return n.renew(ctx, slot, g, old)
+}
+
+// rekeyPrepared is rekeyGeneration for what `version` does not name. What is
+// damaged or gone is told as it is, and not quarantined.
+func (n *Node) rekeyPrepared(ctx context.Context, slot Slot, g generation) (done bool, err error) {
+	old, err := n.underOldKey(ctx, slot, g)
+	switch {
+	case isDamage(err):
+		return false, err
+	case err != nil:
+		return false, n.faulty(ctx, slot, g, err)
+	}
+	return n.renew(ctx, slot, g, old)
+}
+
+// sealedShare is a share that is to be sealed anew.
+type sealedShare struct {
+	share     Share
+	statement integrity.Statement
+	sealed    []byte
+	rev       backend.Revision
+}
+
+// underOldKey loads what is not sealed under the primary key, nil where it is.
+func (n *Node) underOldKey(ctx context.Context, slot Slot, g generation) (*sealedShare, error) {
+	sealed, rev, err := n.store.Get(ctx, slot.checksumKey(g))
+	if err != nil || claimedKey(sealed) == n.PrimaryKeyID() {
+		return nil, err
+	}
+	share, st, err := n.load(ctx, slot, g)
+	return &sealedShare{share, st, sealed, rev}, err
+}
+
+func (n *Node) renew(ctx context.Context, slot Slot, g generation, old *sealedShare) (done bool, err error) {
+	if old == nil {
+		return false, nil
+	}
+	return true, n.reseal(ctx, slot.checksumKey(g), old.rev, old.sealed, old.statement, old.share.Data)
 }
 
 // rekeyCommit replaces `version` by the same lines. A push or delete that

@@ -433,7 +433,7 @@ func TestOthersBetweenTheStepsOfRekey(t *testing.T) {
 // slot verifies, and nothing is stored that `version` does not name.
 func wantLeft(t *testing.T, n *Node, slot Slot, text string) {
 	t.Helper()
-	got, err := n.Pull(t.Context(), slot, nil, Caller{})
+	got, err := n.Pull(t.Context(), slot, nil, nil, Caller{})
 	if string(got.Data) != text || err != nil && (text != "" || !errors.Is(err, api.ErrNotFound)) {
 		t.Fatalf("pull: %q, %v; want %q", got.Data, err, text)
 	}
@@ -536,7 +536,7 @@ func pushAndPull(t *testing.T, n *Node, slot Slot, version uint64) uint64 {
 		return err
 	})
 	patiently(t, func() error {
-		got, err := n.Pull(t.Context(), slot, nil, Caller{})
+		got, err := n.Pull(t.Context(), slot, nil, nil, Caller{})
 		if err == nil && got.Version != version {
 			t.Errorf("version %d was pulled after %d was pushed", got.Version, version)
 		}

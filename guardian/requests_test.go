@@ -134,7 +134,7 @@ func deleteOne(t *testing.T, n *Node, slot Slot) {
 }
 
 func pullNothing(t *testing.T, n *Node, slot Slot) {
-	if _, err := n.Pull(t.Context(), slot, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
+	if _, err := n.Pull(t.Context(), slot, nil, nil, Caller{}); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("pull of nothing: %v", err)
 	}
 }

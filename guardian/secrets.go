@@ -15,8 +15,8 @@ import (
 
 // SecretInfo is one named secret in a list.
 type SecretInfo struct {
-	Name    string
-	Version uint64
+	Name           string
+	Version, Epoch uint64
 	// Size and times are what the share's statement says; they are verified
 	// when the secret itself is pulled.
 	Size                 int
@@ -98,7 +98,7 @@ func (n *Node) secret(ctx context.Context, slot Slot, by Caller) (*SecretInfo, e
 		}
 		var st integrity.Statement
 		_ = json.Unmarshal(statementText(sealed), &st) // a damaged one says nothing here
-		return &SecretInfo{slot.Name, from.commit.current, st.Size, st.CreatedNS, st.UpdatedNS}, nil
+		return &SecretInfo{slot.Name, from.commit.current, from.commit.live.epoch, st.Size, st.CreatedNS, st.UpdatedNS}, nil
 	}
 	return nil, unavailable("reading secret", errors.New("it changes too fast"))
 }
@@ -112,7 +112,8 @@ type VersionInfo struct {
 }
 
 // History lists what is retained of a slot, newest first; of a deleted slot its
-// tombstone. Errors are those of Pull.
+// tombstone, and nothing of a version that has moved to other nodes. Errors are
+// those of Pull.
 func (n *Node) History(ctx context.Context, slot Slot, by Caller) ([]VersionInfo, error) {
 	from, err := n.readCommit(ctx, slot)
 	if err != nil {
@@ -124,7 +125,7 @@ func (n *Node) History(ctx context.Context, slot Slot, by Caller) ([]VersionInfo
 	if from.commit == nil {
 		return nil, api.ErrNotFound
 	}
-	if from.commit.live == nil {
+	if from.commit.deleted() {
 		return []VersionInfo{{Version: from.commit.current, Deleted: true}}, nil
 	}
 	var all []VersionInfo
@@ -137,6 +138,9 @@ func (n *Node) History(ctx context.Context, slot Slot, by Caller) ([]VersionInfo
 			return nil, err
 		}
 		all = append(all, VersionInfo{Version: st.Version, Epoch: st.Epoch, Size: len(share.Data), CreatedNS: st.CreatedNS})
+	}
+	if len(all) == 0 && from.commit.moved != nil {
+		return nil, api.ErrNotFound
 	}
 	return all, nil
 }

@@ -46,6 +46,34 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// What was redistributed is listed at its epoch, and what has moved away or waits
+// for its certificate is not.
+func TestSecretsOfLaterEpochs(t *testing.T) {
+	b := newBench(t)
+	at := func(name string) bench {
+		in := b
+		in.slot = ownedSlot(name)
+		return in
+	}
+	for _, name := range []string{"moved", "refreshed", "twice"} {
+		at(name).pushOwned(5)
+	}
+	b.must(b.Mend(t.Context(), at("refreshed").slot, at("refreshed").line(5, 1)[1]))
+	b.must(b.Mend(t.Context(), at("twice").slot, at("twice").line(5, 2)[2]))
+	_, gone := b.next(at("moved").owned(5), round{nodes: away})
+	b.must(b.Release(t.Context(), at("moved").slot, gone.Chain))
+	b.must(b.Prepare(t.Context(), at("prepared").slot, at("prepared").draft(5, 1)))
+	found, err := b.Secrets(t.Context(), b.slot.Identity, Caller{Proof: 2})
+	if err != nil || !slices.Equal(namesIn(found), []string{"refreshed", "twice"}) {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	for i, epoch := range []uint64{1, 2} {
+		if found[i].Epoch != epoch || found[i].Version != 5 || found[i].Size == 0 {
+			t.Errorf("%+v is listed, want epoch %d", found[i], epoch)
+		}
+	}
+}
+
 // A list tells no more than its caller could read.
 func TestSecretsNeedWhatTheBestNeeds(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())
@@ -91,7 +119,7 @@ func TestSecretsWithADamagedOne(t *testing.T) {
 	if err != nil || !slices.Equal(namesIn(found), []string{"damaged", "sound"}) || found[0].Version != 2 {
 		t.Errorf("%+v, %v", found, err)
 	}
-	if _, err := n.Pull(t.Context(), damaged, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
+	if _, err := n.Pull(t.Context(), damaged, nil, nil, Caller{}); !errors.Is(err, api.ErrIntegrityFailed) {
 		t.Errorf("pull of the damaged one: %v", err)
 	}
 	wantPull(t, n, Slot{secretsOwner, "sound"}, 2, "share")

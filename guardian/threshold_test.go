@@ -51,12 +51,12 @@ func TestHighestThreshold(t *testing.T) {
 	passAll(t, restarted)
 	wantHighest(t, restarted, 3, "swept after the share was replaced")
 	older := uint64(1)
-	if _, err := restarted.Pull(t.Context(), slotOf("01"), &older, Caller{}); err != nil {
+	if _, err := restarted.Pull(t.Context(), slotOf("01"), &older, nil, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	wantHighest(t, restarted, 3, "after an older version was pulled")
 	pushAt(t, n, slotOf("03"), 1, 7)
-	if _, err := restarted.Pull(t.Context(), slotOf("03"), nil, Caller{}); err != nil {
+	if _, err := restarted.Pull(t.Context(), slotOf("03"), nil, nil, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	wantHighest(t, restarted, 7, "after a share was pulled that another process stored")

@@ -33,10 +33,11 @@ type Cluster struct {
 }
 
 type node struct {
-	storage *backendtest.Memory
-	server  *httptest.Server
-	handler http.Handler
-	front   atomic.Pointer[http.Handler]
+	guardian *guardian.Node
+	storage  *backendtest.Memory
+	server   *httptest.Server
+	handler  http.Handler
+	front    atomic.Pointer[http.Handler]
 }
 
 // New starts n guardians that let everybody in. They end with the test.
@@ -79,7 +80,7 @@ func startNode(t testing.TB, i int, tokens *auth.Tokens) *node {
 	if err != nil {
 		t.Fatalf("opening guardian %d: %v", i, err)
 	}
-	started := &node{storage: storage}
+	started := &node{guardian: opened, storage: storage}
 	started.server = httptest.NewServer(started)
 	t.Cleanup(func() {
 		started.server.CloseClientConnections()
@@ -154,6 +155,9 @@ func (c *Cluster) Front(i int, wrap func(http.Handler) http.Handler) {
 	front := wrap(c.nodes[i].handler)
 	c.nodes[i].front.Store(&front)
 }
+
+// Node returns the rules of a guardian, past what stands in front of it.
+func (c *Cluster) Node(i int) *guardian.Node { return c.nodes[i].guardian }
 
 // Storage returns what a guardian stores on.
 func (c *Cluster) Storage(i int) *backendtest.Memory { return c.nodes[i].storage }

@@ -50,6 +50,7 @@ func contentType(value string) http.Header { return http.Header{"Content-Type": 
 
 func refusals() []refusal {
 	const (
+		badEpoch     = "epoch must be a whole number from 0 to 18446744073709551615, without exponent"
 		badVersion   = "version must be a whole number from 0 to 18446744073709551615, without exponent"
 		badThreshold = "threshold must be 0 (unknown) or from 2 to 255"
 		badSplit     = "split must be 32 hex digits"
@@ -94,6 +95,10 @@ func refusals() []refusal {
 		{name: "version too large", route: pushRoute, body: pushBody(id, testShare, "18446744073709551616"), status: 400, code: "invalid_version", reason: badVersion},
 		{name: "version a fraction", route: pushRoute, body: pushBody(id, testShare, "1.5"), status: 400, code: "invalid_version", reason: badVersion},
 		{name: "version with exponent", route: deleteCall, body: `{"identity":"` + id + `","version":1e3}`, status: 400, code: "invalid_version", reason: badVersion},
+		{name: "epoch a string", route: pullRoute, body: `{"identity":"` + id + `","epoch":"1"}`, status: 400, code: "invalid_version", reason: badEpoch},
+		{name: "epoch negative", route: pullRoute, body: `{"identity":"` + id + `","epoch":-1}`, status: 400, code: "invalid_version", reason: badEpoch},
+		{name: "epoch too large", route: pullRoute, body: `{"identity":"` + id + `","epoch":18446744073709551616}`, status: 400, code: "invalid_version", reason: badEpoch},
+		{name: "epoch with exponent", route: pullRoute, body: `{"identity":"` + id + `","epoch":1e3}`, status: 400, code: "invalid_version", reason: badEpoch},
 		{name: "version of pull", route: pullRoute, body: `{"identity":"` + id + `","version":true}`, status: 400, code: "invalid_version", reason: badVersion},
 
 		{name: "threshold 1", route: pushRoute, body: withField("threshold", "1"), status: 400, code: "invalid_threshold", reason: badThreshold},

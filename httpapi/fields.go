@@ -23,6 +23,10 @@ var (
 		Sentinel: api.ErrInvalidVersion,
 		Text:     "version must be a whole number from 0 to 18446744073709551615, without exponent",
 	}
+	errEpochNumber = &api.FieldError{
+		Sentinel: api.ErrInvalidVersion,
+		Text:     "epoch must be a whole number from 0 to 18446744073709551615, without exponent",
+	}
 	errVersionMissing = fmt.Errorf("%w: version is missing", api.ErrInvalidJSON)
 )
 

@@ -14,11 +14,12 @@ import (
 type lookup struct {
 	ask
 	version *uint64 // nil: the current one
+	epoch   *uint64 // nil: the one that is committed
 }
 
 func parsePull(r api.PullRequest) (lookup, error) {
 	a, err := askFor(auth.Pull, r.Identity, r.Proof)
-	return lookup{a, r.Version}, err
+	return lookup{a, r.Version, r.Epoch}, err
 }
 
 func (s *server) pull(ctx context.Context, by guardian.Caller, l lookup) (api.PullResponse, error) {
@@ -35,13 +36,13 @@ func (s *server) pull(ctx context.Context, by guardian.Caller, l lookup) (api.Pu
 
 // fetch pulls and logs.
 func (s *server) fetch(ctx context.Context, by guardian.Caller, l lookup) (guardian.Share, error) {
-	share, err := s.cfg.Node.Pull(ctx, l.slot, l.version, by)
+	share, err := s.cfg.Node.Pull(ctx, l.slot, l.version, l.epoch, by)
 	if err != nil {
 		return guardian.Share{}, s.readFailed(ctx, l.slot, err)
 	}
 	identity := s.logged(ctx, l.slot)
 	s.log.InfoContext(ctx, fmt.Sprintf("served share for identity %s (%d bytes)", identity, len(share.Data)),
-		"identity", identity, "bytes", len(share.Data), "version", share.Version)
+		"identity", identity, "bytes", len(share.Data), "version", share.Version, "epoch", share.Epoch)
 	return share, nil
 }
 

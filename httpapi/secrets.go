@@ -18,7 +18,8 @@ import (
 type secretCall struct {
 	identity string // as it was sent
 	name     string // "" of a list
-	version  string // of the query
+	version  string // of the query, as is epoch
+	epoch    string
 	proof    api.Proof
 	body     []byte
 }
@@ -35,7 +36,7 @@ func (s *server) secretCall(c echo.Context) (secretCall, error) {
 		return secretCall{}, err
 	}
 	proof, err := proofOf(c)
-	return secretCall{identity, name, c.QueryParam("version"), proof, bodyOf(c)}, err
+	return secretCall{identity, name, c.QueryParam("version"), c.QueryParam("epoch"), proof, bodyOf(c)}, err
 }
 
 func checkName(name string) error {
@@ -92,17 +93,25 @@ func parsePut(sc secretCall) (deposit, error) {
 	return d, d.fill(request.Version, request.Share, request.Threshold, request.Split, request.Manifest)
 }
 
-func parseGet(sc secretCall) (lookup, error) {
-	l := lookup{ask: sc.ask(auth.Pull)}
-	if sc.version == "" {
-		return l, nil
+func parseGet(sc secretCall) (l lookup, err error) {
+	l.ask = sc.ask(auth.Pull)
+	if l.version, err = parseNumber(sc.version, errVersionNumber); err != nil {
+		return lookup{}, err
 	}
-	version, err := strconv.ParseUint(sc.version, 10, 64)
+	l.epoch, err = parseNumber(sc.epoch, errEpochNumber)
+	return l, err
+}
+
+// parseNumber reads a number of the query, nil where there is none.
+func parseNumber(digits string, refusal error) (*uint64, error) {
+	if digits == "" {
+		return nil, nil
+	}
+	number, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil {
-		return l, errVersionNumber
+		return nil, refusal
 	}
-	l.version = &version
-	return l, nil
+	return &number, nil
 }
 
 func parseVersions(sc secretCall) (ask, error)     { return sc.ask(auth.Pull), nil }

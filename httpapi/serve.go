@@ -123,6 +123,8 @@ func ofType(field string) error {
 		return &api.FieldError{Sentinel: api.ErrInvalidShare, Text: "share must be a string"}
 	case "version":
 		return errVersionNumber
+	case "epoch":
+		return errEpochNumber
 	case "threshold":
 		return errThreshold
 	case "split":

@@ -101,9 +101,9 @@ func TestCallsThatAreRefused(t *testing.T) {
 func TestCallsOfStrangers(t *testing.T) {
 	t.Parallel()
 	self, friend, gone, stranger := newNode(t, "self"), newNode(t, "friend"), newNode(t, "gone"), newNode(t, "stranger")
-	routes := []string{
-		repair.RouteSurvey, repair.RouteOffer, repair.RouteContribute, repair.RouteInventory, repair.RouteBucket, repair.RouteNotice,
-		repair.RouteCheckOpen, repair.RouteCheckDeal, repair.RouteCheckReceive, repair.RouteCheckSeal, repair.RouteCheckAnswer,
+	var routes []string
+	for _, r := range repair.Routes() {
+		routes = append(routes, r.Path)
 	}
 	var ran atomic.Int64
 	var calls []peer.Call
@@ -272,7 +272,7 @@ func TestSlowCallersLoseTheirPlace(t *testing.T) {
 		"the body":   func(call string) string { return call[:len(call)-1] },
 		"the answer": func(call string) string { return call },
 	} {
-		p := newPlane(self, membersOf(self, friend), peer.Limits{Timeout: time.Second, CallsAtOnce: 1}, nil, peer.Call{
+		p := newPlane(self, membersOf(self, friend), peer.Limits{Timeout: 4 * time.Second, CallsAtOnce: 1}, nil, peer.Call{
 			Route: route, MaxBody: maxBody, Answer: func(context.Context, peer.Caller, []byte) ([]byte, error) { return make([]byte, 2<<20), nil },
 		})
 		p.listen(t, "127.0.0.1:0")
