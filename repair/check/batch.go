@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 const (
@@ -23,6 +23,8 @@ const (
 type Batch struct {
 	records []*record.Record
 	hash    [sha256.Size]byte
+	// proposal is where the batch moves to; nil in an audit.
+	proposal *record.Proposal
 }
 
 // NewBatch makes a batch of 1 to [MaxRecords] distinct records whose shares
@@ -79,10 +81,10 @@ func (b *Batch) keyAt(x byte) (ed25519.PublicKey, bool) {
 	return holder.Key, ok && len(holder.Key) == ed25519.PublicKeySize
 }
 
-func (b *Batch) names() []Name {
-	names := make([]Name, len(b.records))
+func (b *Batch) refs() []record.Ref {
+	refs := make([]record.Ref, len(b.records))
 	for i, r := range b.records {
-		names[i] = Name{r.Identity, r.Name, r.Version, r.Epoch, r.Hash[:]}
+		refs[i] = r.Ref()
 	}
-	return names
+	return refs
 }

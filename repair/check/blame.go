@@ -16,10 +16,12 @@ type blame struct {
 	// apart are left out because one of each two of them is wrong.
 	apart map[byte]bool
 	dealt map[byte]int // attempts in which each was a dealer
+	// others are the new holders that each is in a pair with.
+	others map[byte]int
 }
 
 func newBlame(k int) *blame {
-	return &blame{k, map[byte]bool{}, map[Pair]bool{}, map[byte]bool{}, map[byte]int{}}
+	return &blame{k, map[byte]bool{}, map[Pair]bool{}, map[byte]bool{}, map[byte]int{}, map[byte]int{}}
 }
 
 // learn takes in what an attempt showed. Who accuses itself is wrong.
@@ -88,7 +90,8 @@ func (b *blame) participants(present []byte) []byte {
 func (b *blame) dealers(participants []byte) []byte {
 	degrees, chosen := b.degrees(participants), slices.Clone(participants)
 	slices.SortFunc(chosen, func(x, y byte) int {
-		return cmp.Or(cmp.Compare(degrees[x], degrees[y]), cmp.Compare(b.dealt[x], b.dealt[y]), cmp.Compare(x, y))
+		return cmp.Or(cmp.Compare(degrees[x]+b.others[x], degrees[y]+b.others[y]),
+			cmp.Compare(b.dealt[x], b.dealt[y]), cmp.Compare(x, y))
 	})
 	chosen = chosen[:b.k]
 	for _, x := range chosen {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/shamir"
 )
 
@@ -77,7 +77,7 @@ func guardiansAt(t tester, xs []byte, k int, sizes ...int) *guardians {
 	}
 	for _, x := range xs {
 		g.keys[x], g.shares[x] = nodeKey(t, x), map[string][]byte{}
-		g.holders[x] = NewHolder(g.keys[x], g.source(x), func() time.Time { return g.now() })
+		g.holders[x] = NewHolder(g.keys[x], Config{Source: g.source(x)}, func() time.Time { return g.now() })
 	}
 	for i, size := range sizes {
 		g.store(t, fmt.Sprint("name", i), randomBytes(size))
@@ -105,7 +105,7 @@ func (g *guardians) store(t tester, name string, payload []byte) {
 }
 
 func (g *guardians) source(x byte) Source {
-	return func(_ context.Context, name Name) (*record.Record, []byte, error) {
+	return func(_ context.Context, name record.Ref) (*record.Record, []byte, error) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		share, ok := g.shares[x][string(name.Hash)]
@@ -125,7 +125,7 @@ func (g *guardians) source(x byte) Source {
 func (g *guardians) coordinatorKey() ed25519.PublicKey { return g.keys[g.xs[0]].PublicKey() }
 
 // call is the Call of a coordinator that is the first holder.
-func (g *guardians) call(ctx context.Context, x byte, step Step, request, answer any) error {
+func (g *guardians) call(ctx context.Context, to Party, step Step, request, answer any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -133,6 +133,7 @@ func (g *guardians) call(ctx context.Context, x byte, step Step, request, answer
 	if err != nil {
 		return err
 	}
+	x := to.X
 	body, err = g.holders[x].Serve(ctx, g.coordinatorKey(), step, body)
 	if err != nil {
 		return err

@@ -22,12 +22,12 @@ func TestManySessionsAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			v, err := Run(t.Context(), Params{Batch: batch}, func(ctx context.Context, x byte, step Step, request, answer any) error {
+			v, err := Run(t.Context(), Params{Batch: batch}, func(ctx context.Context, to Party, step Step, request, answer any) error {
 				body, err := json.Marshal(request)
 				if err != nil {
 					return err
 				}
-				if body, err = g.holders[x].Serve(ctx, caller, step, body); err != nil {
+				if body, err = g.holders[to.X].Serve(ctx, caller, step, body); err != nil {
 					return err
 				}
 				return json.Unmarshal(body, answer)

@@ -21,6 +21,11 @@ const (
 // dealing is the key between dealer i and holder j for one session. It seals
 // once, and so the nonce can be 0.
 func dealing(private *ecdh.PrivateKey, public []byte, session digest, i, j byte) (cipher.AEAD, error) {
+	return agreed(private, public, session, "guardian-check-deal-v1"+string([]byte{i, j}))
+}
+
+// agreed is the key that two session keys make for one purpose.
+func agreed(private *ecdh.PrivateKey, public []byte, session digest, info string) (cipher.AEAD, error) {
 	peer, err := ecdh.X25519().NewPublicKey(public)
 	if err != nil {
 		return nil, fmt.Errorf("reading a session key: %w", err)
@@ -30,7 +35,6 @@ func dealing(private *ecdh.PrivateKey, public []byte, session digest, i, j byte)
 		return nil, fmt.Errorf("agreeing on a key: %w", err)
 	}
 	defer clear(shared)
-	info := "guardian-check-deal-v1" + string([]byte{i, j})
 	key, err := hkdf.Key(sha256.New, shared, session[:], info, 32)
 	if err != nil {
 		return nil, fmt.Errorf("deriving a key: %w", err)

@@ -26,11 +26,20 @@ func keystream(seed digest, label string) cipher.Stream {
 
 // shareProducts returns <r, y> over the payloads of all shares.
 func shareProducts(seed digest, shares [][]byte) [rows]byte {
+	payloads := make([][]byte, len(shares))
+	for i, share := range shares {
+		payloads[i] = share[1:]
+	}
+	return products(seed, payloads)
+}
+
+// products returns <r, y> over all payloads.
+func products(seed digest, payloads [][]byte) [rows]byte {
 	const chunk = 4 << 10 // with its coefficients within the CPU's second cache
 	stream, coefficients := keystream(seed, "guardian-check-rows-v1"), make([]byte, chunk*rows)
 	var sum shamir.InnerProducts
-	for _, share := range shares {
-		for y := share[1:]; len(y) > 0; {
+	for _, y := range payloads {
+		for len(y) > 0 {
 			part := y[:min(chunk, len(y))]
 			y = y[len(part):]
 			c := coefficients[:len(part)*rows]

@@ -20,11 +20,11 @@ func FuzzServe(f *testing.F) {
 	}
 	const x = 2
 	bodies := [][]byte{
-		seedBody(OpenRequest{Batch: g.batch.names(), Participants: g.xs}),
+		seedBody(OpenRequest{Batch: g.batch.refs(), Participants: g.xs}),
 		seedBody(DealRequest{sample.key(x), sample.roster}),
 		seedBody(ReceiveRequest{sample.key(x), sample.roster, sample.forX[x]}),
-		seedBody(SealRequest{sample.key(x), sample.acks}),
-		seedBody(AnswerRequest{sample.key(x), sample.sealAll(sample.acks)}),
+		seedBody(SealRequest{Key: sample.key(x), Acks: sample.acks}),
+		seedBody(AnswerRequest{Key: sample.key(x), Signatures: sample.sealAll(sample.acks)}),
 	}
 	for n, body := range bodies {
 		for done := range byte(5) {
@@ -81,7 +81,7 @@ func withKey(body, key []byte) []byte {
 }
 
 func isNamed(err error) bool {
-	for _, named := range []error{ErrMalformed, ErrSession, ErrBusy, ErrBatch, ErrTooFew} {
+	for _, named := range []error{ErrMalformed, ErrSession, ErrBusy, ErrBatch, ErrTooFew, ErrUnsound} {
 		if errors.Is(err, named) {
 			return true
 		}

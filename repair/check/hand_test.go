@@ -28,7 +28,7 @@ func (g *guardians) byHand(t tester, xs []byte, dealers ...byte) *hand {
 		dealers = xs[:g.k]
 	}
 	for _, x := range xs {
-		answer, err := g.holders[x].Open(context.Background(), g.coordinatorKey(), OpenRequest{Batch: g.batch.names(), Participants: xs})
+		answer, err := g.holders[x].Open(context.Background(), g.coordinatorKey(), OpenRequest{Batch: g.batch.refs(), Participants: xs})
 		must(t, err)
 		h.roster.Members = append(h.roster.Members, Member{x, answer.Key, answer.Signature})
 	}
@@ -61,11 +61,11 @@ func (h *hand) receive(x byte) (ReceiveAnswer, error) {
 }
 
 func (h *hand) seal(x byte, acks []Ack) (SealAnswer, error) {
-	return h.holders[x].Seal(h.coordinatorKey(), SealRequest{h.key(x), acks})
+	return h.holders[x].Seal(h.coordinatorKey(), SealRequest{Key: h.key(x), Acks: acks})
 }
 
 func (h *hand) answer(x byte, signatures []Signature) (AnswerAnswer, error) {
-	return h.holders[x].Answer(h.coordinatorKey(), AnswerRequest{h.key(x), signatures})
+	return h.holders[x].Answer(h.coordinatorKey(), AnswerRequest{Key: h.key(x), Signatures: signatures})
 }
 
 // receiveAll deals, and collects the acks of all.

@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/integrity"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // Bounds of what one [Holder] keeps.
 const (
-	// Lifetime is how long a session lives, whatever happens in it.
+	// Lifetime is how long a session of an audit lives, whatever happens in it.
 	Lifetime = 60 * time.Second
 	// MaxSessions are open at once, and MaxSessionsOfOne those of one caller.
 	MaxSessions      = 64
@@ -28,31 +29,63 @@ const (
 	MaxOpenBytesOfOne = MaxOpenBytes / 4
 )
 
+// places are the bounds of one kind of session.
+type places struct {
+	lifetime          time.Duration
+	sessions, ofOne   int
+	bytes, bytesOfOne int
+	alone             bool // one of its role may have any size
+}
+
+var auditPlaces = places{
+	lifetime: Lifetime, sessions: MaxSessions, ofOne: MaxSessionsOfOne,
+	bytes: MaxOpenBytes, bytesOfOne: MaxOpenBytesOfOne,
+}
+
 // Source returns the record of a generation and the sound share that this node
 // holds of it: a copy, as it is wiped after use. Where there is none, the error
 // wraps [ErrNoShare]; any other error refuses the whole check. It is called from
 // many goroutines.
-type Source func(ctx context.Context, name Name) (*record.Record, []byte, error)
+type Source func(ctx context.Context, ref record.Ref) (*record.Record, []byte, error)
 
-// Holder answers checks for one node. It is safe for concurrent use, and keeps
-// sessions in memory alone.
+// Config is what a Holder asks of the node. All are called from many goroutines.
+// Without the last three it takes part in audits alone.
+type Config struct {
+	Source Source
+	// Permit returns nil if the node may take part in moving the batch as is
+	// proposed. That the owners' manifests permit it was checked, but not that the
+	// new holders are members.
+	Permit func(ctx context.Context, batch []*record.Record, p record.Proposal) error
+	// Vote returns nil if the node may vote in the session of this seed for what
+	// comes after the records of the batch. It is asked once for each role of the
+	// node, before anything is stored or signed, and sees to it that the node votes
+	// in no two sessions over one record. Absent are the old holders that take no part: if
+	// one has a sound share and could, it returns [ErrObjected].
+	Vote func(ctx context.Context, seed [32]byte, batch []*record.Record, absent []manifest.Holder) error
+	// Store makes new shares durable, all of them, before it returns nil. They are
+	// wiped afterwards.
+	Store func(ctx context.Context, shares []Prepared) error
+}
+
+// Holder answers checks and redistributions for one node. It is safe for
+// concurrent use, and keeps sessions in memory alone.
 type Holder struct {
-	key    *integrity.NodeKey
-	source Source
-	now    func() time.Time
-	rules  rules
+	key   *integrity.NodeKey
+	cfg   Config
+	now   func() time.Time
+	rules rules
 
 	mu       sync.Mutex
 	sessions map[string]*session // by E
 	opening  map[*session]bool   // those whose shares are being read
-	size     int                 // of all shares, of either
+	kept     uint64              // sessions, ever
 }
 
 // NewHolder returns a Holder that signs with the node's key and goes by the
 // clock given.
-func NewHolder(key *integrity.NodeKey, source Source, now func() time.Time) *Holder {
+func NewHolder(key *integrity.NodeKey, cfg Config, now func() time.Time) *Holder {
 	return &Holder{
-		key: key, source: source, now: now, rules: pageRules,
+		key: key, cfg: cfg, now: now, rules: pageRules,
 		sessions: map[string]*session{}, opening: map[*session]bool{},
 	}
 }
@@ -63,6 +96,9 @@ func (h *Holder) Sweep() {
 	now := h.now()
 	h.drop(func(s *session) bool { return !now.Before(s.expires) })
 }
+
+// Close wipes all sessions.
+func (h *Holder) Close() { h.drop(func(*session) bool { return true }) }
 
 // drop takes sessions out before it waits for who is at work on one.
 func (h *Holder) drop(which func(*session) bool) {
@@ -111,26 +147,25 @@ func (h *Holder) end(s *session) {
 // forget is for who has locked the Holder.
 func (h *Holder) forget(s *session) {
 	delete(h.sessions, s.name)
-	h.size -= s.size
 }
 
 // enter takes a place for a session, before anything is read for it.
 func (h *Holder) enter(s *session) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ofOne, _ := h.usedBy(s.caller)
-	if len(h.sessions)+len(h.opening) >= MaxSessions || ofOne >= MaxSessionsOfOne {
+	all, _ := h.used(s.sameKind)
+	ofOne, _ := h.used(s.sameCaller)
+	if all >= s.places.sessions || ofOne >= s.places.ofOne {
 		return ErrBusy
 	}
 	h.opening[s] = true
 	return nil
 }
 
-// usedBy returns the sessions and bytes of one caller, and is for who has locked
-// the Holder.
-func (h *Holder) usedBy(caller ed25519.PublicKey) (sessions, size int) {
+// used counts sessions and their bytes, and is for who has locked the Holder.
+func (h *Holder) used(by func(*session) bool) (sessions, size int) {
 	count := func(s *session) {
-		if s.caller.Equal(caller) {
+		if by(s) {
 			sessions++
 			size += s.size
 		}
@@ -150,18 +185,32 @@ func (h *Holder) keep(s *session) {
 	defer h.mu.Unlock()
 	delete(h.opening, s)
 	h.sessions[s.name] = s
+	h.kept++
+	s.number = h.kept
 }
 
 // reserve counts bytes before they are kept.
 func (h *Holder) reserve(s *session, size int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, ofOne := h.usedBy(s.caller); h.size+size > MaxOpenBytes || ofOne+size > MaxOpenBytesOfOne {
-		return ErrBusy
+	_, all := h.used(s.sameKind)
+	_, ofOne := h.used(s.sameCaller)
+	if all+size > s.places.bytes || ofOne+size > s.places.bytesOfOne {
+		if beside, _ := h.used(s.sameRole); !s.places.alone || beside > 1 {
+			return ErrBusy
+		}
 	}
-	h.size += size
 	s.size += size
 	return nil
+}
+
+// shrink counts the bytes of a session anew, once some are wiped.
+func (h *Holder) shrink(s *session, size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions[s.name] == s {
+		s.size = size
+	}
 }
 
 func (h *Holder) release(s *session) {
@@ -169,23 +218,33 @@ func (h *Holder) release(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.opening, s)
-	h.size -= s.size
 }
 
 // Open begins a session with a batch of which the caller holds shares too.
-// Errors: [ErrMalformed], [ErrBatch], [ErrTooFew], [ErrBusy], and those of the
-// Source.
+// Errors: [ErrMalformed], [ErrBatch], [ErrTooFew], [ErrBusy], those of the
+// Source, and in a redistribution those of the proposal and of Permit.
 func (h *Holder) Open(ctx context.Context, caller ed25519.PublicKey, q OpenRequest) (OpenAnswer, error) {
 	if err := q.check(); err != nil {
 		return OpenAnswer{}, err
 	}
-	h.drop(func(s *session) bool { return s.caller.Equal(caller) && s.name == string(q.Replaces) })
+	s := &session{places: &auditPlaces}
+	if q.Proposal != nil {
+		s.places = &movePlaces
+		h.giveWay(caller, false)
+	}
+	return h.opened(s, caller, q.Replaces, func() (OpenAnswer, error) { return h.open(ctx, s, q) })
+}
+
+// opened gives a session a place and has it opened, in place of one of this
+// caller that it has given up.
+func (h *Holder) opened(s *session, caller ed25519.PublicKey, replaces []byte, open func() (OpenAnswer, error)) (OpenAnswer, error) {
+	h.drop(func(s *session) bool { return s.caller.Equal(caller) && s.name == string(replaces) })
 	h.Sweep()
-	s := &session{caller: bytes.Clone(caller)}
+	s.caller = bytes.Clone(caller)
 	if err := h.enter(s); err != nil {
 		return OpenAnswer{}, err
 	}
-	answer, err := h.open(ctx, s, q)
+	answer, err := open()
 	if err != nil || len(answer.Lacking) > 0 {
 		h.release(s)
 	}
@@ -197,16 +256,26 @@ func (h *Holder) open(ctx context.Context, s *session, q OpenRequest) (OpenAnswe
 	if err != nil || len(lacking) > 0 {
 		return OpenAnswer{Lacking: lacking}, err
 	}
-	if err := s.admit(h.key.PublicKey(), q.Participants); err != nil {
+	if err := h.admit(s, q.Participants); err != nil {
 		return OpenAnswer{}, err
 	}
+	if q.Proposal != nil {
+		if err := h.permit(ctx, s, q.Proposal.proposal()); err != nil {
+			return OpenAnswer{}, err
+		}
+	}
+	return h.begin(s)
+}
+
+// begin makes the key of a session and keeps it.
+func (h *Holder) begin(s *session) (OpenAnswer, error) {
 	private, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		return OpenAnswer{}, fmt.Errorf("making a session key: %w", err)
 	}
 	key := private.PublicKey().Bytes()
-	s.private, s.name, s.expires = private, string(key), h.now().Add(Lifetime)
-	signature, err := sign(h.key, openMessage(s.batch.hash, s.x, key))
+	s.private, s.name, s.expires = private, string(key), h.now().Add(s.places.lifetime)
+	signature, err := sign(h.key, openMessageOf(s.batch.hash, s.party(), key))
 	if err != nil {
 		return OpenAnswer{}, err
 	}
@@ -218,7 +287,7 @@ func (h *Holder) open(ctx context.Context, s *session, q OpenRequest) (OpenAnswe
 func (h *Holder) gather(ctx context.Context, s *session, q OpenRequest) (lacking []int, err error) {
 	var records []*record.Record
 	for i, name := range q.Batch {
-		r, share, err := h.source(ctx, name)
+		r, share, err := h.cfg.Source(ctx, name)
 		switch {
 		case errors.Is(err, ErrNoShare):
 			lacking = append(lacking, i)
@@ -245,18 +314,22 @@ func (h *Holder) gather(ctx context.Context, s *session, q OpenRequest) (lacking
 }
 
 // isFor wants the record that was named, with both as holders, and the share
-// that it has for this one.
-func isFor(caller, own ed25519.PublicKey, name Name, r *record.Record, share []byte) bool {
+// that it has for this one. Where it has no hash, the check itself tells.
+func isFor(caller, own ed25519.PublicKey, ref record.Ref, r *record.Record, share []byte) bool {
 	_, holds := r.Of(caller)
 	self, ok := r.Of(own)
-	return holds && ok && bytes.Equal(name.Hash, r.Hash[:]) && r.Check(self.X, share) == nil
+	if !holds || !ok || !bytes.Equal(ref.Hash, r.Hash[:]) {
+		return false
+	}
+	err := r.Check(self.X, share)
+	return err == nil || errors.Is(err, record.ErrNoHash)
 }
 
 // admit wants this node among those proposed.
-func (s *session) admit(own ed25519.PublicKey, participants []byte) error {
-	self, _ := s.batch.records[0].Of(own)
+func (h *Holder) admit(s *session, participants []byte) error {
+	self, _ := s.batch.records[0].Of(h.key.PublicKey())
 	s.x = self.X
-	if err := checkParticipants(s.batch, participants); err != nil {
+	if err := h.rules.checkParticipants(s.batch, participants); err != nil {
 		return err
 	}
 	if bytes.IndexByte(participants, s.x) < 0 {

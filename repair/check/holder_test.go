@@ -12,11 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 func (g *guardians) open(x byte, change func(*OpenRequest)) (OpenAnswer, error) {
-	q := OpenRequest{Batch: g.batch.names(), Participants: g.xs}
+	q := OpenRequest{Batch: g.batch.refs(), Participants: g.xs}
 	if change != nil {
 		change(&q)
 	}
@@ -26,7 +26,7 @@ func (g *guardians) open(x byte, change func(*OpenRequest)) (OpenAnswer, error) 
 func TestOpenIsForHolders(t *testing.T) {
 	g := newGuardians(t, 5, 3, 10, 20)
 	stranger := nodeKey(t, 200).PublicKey()
-	q := OpenRequest{Batch: g.batch.names(), Participants: g.xs}
+	q := OpenRequest{Batch: g.batch.refs(), Participants: g.xs}
 	for _, caller := range [][]byte{stranger, nil, stranger[:5]} {
 		answer, err := g.holders[2].Open(t.Context(), caller, q)
 		if err != nil || answer.Key != nil || !slices.Equal(answer.Lacking, []int{0, 1}) {
@@ -58,7 +58,7 @@ func TestOpenRefuses(t *testing.T) {
 		want   error
 	}{
 		"no batch":            {func(q *OpenRequest) { q.Batch = nil }, ErrMalformed},
-		"a huge batch":        {func(q *OpenRequest) { q.Batch = make([]Name, MaxRecords+1) }, ErrMalformed},
+		"a huge batch":        {func(q *OpenRequest) { q.Batch = make([]record.Ref, MaxRecords+1) }, ErrMalformed},
 		"a record twice":      {func(q *OpenRequest) { q.Batch[1] = q.Batch[0] }, ErrBatch},
 		"a short hash":        {func(q *OpenRequest) { q.Batch[1].Hash = q.Batch[1].Hash[:31] }, ErrMalformed},
 		"a long identity":     {func(q *OpenRequest) { q.Batch[1].Identity = strings.Repeat("é", 65) }, ErrMalformed},
@@ -81,16 +81,16 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenPassesOnWhatTheSourceSays(t *testing.T) {
 	g := newGuardians(t, 5, 3, 10)
 	down := errors.New("storage is down")
-	h := NewHolder(g.keys[2], func(context.Context, Name) (*record.Record, []byte, error) { return nil, nil, down }, time.Now)
-	_, err := h.Open(t.Context(), g.coordinatorKey(), OpenRequest{Batch: g.batch.names(), Participants: g.xs})
+	h := NewHolder(g.keys[2], Config{Source: func(context.Context, record.Ref) (*record.Record, []byte, error) { return nil, nil, down }}, time.Now)
+	_, err := h.Open(t.Context(), g.coordinatorKey(), OpenRequest{Batch: g.batch.refs(), Participants: g.xs})
 	wants(t, err, down)
 	empty(t, h)
 }
 
 func empty(t *testing.T, h *Holder) {
 	t.Helper()
-	if len(h.sessions) != 0 || len(h.opening) != 0 || h.size != 0 {
-		t.Errorf("%d sessions, %d places and %d bytes are left", len(h.sessions), len(h.opening), h.size)
+	if len(h.sessions) != 0 || len(h.opening) != 0 || h.reserved() != 0 {
+		t.Errorf("%d sessions, %d places and %d bytes are left", len(h.sessions), len(h.opening), h.reserved())
 	}
 }
 
@@ -131,7 +131,7 @@ func TestStepsInOrder(t *testing.T) {
 	try("another's signature", func() (any, error) {
 		return h.answer(1, slices.Concat(signatures[:1], []Signature{{2, signatures[2].Signature}}, signatures[2:]))
 	})
-	_, err := g.holders[1].Answer(g.keys[2].PublicKey(), AnswerRequest{h.key(1), signatures})
+	_, err := g.holders[1].Answer(g.keys[2].PublicKey(), AnswerRequest{Key: h.key(1), Signatures: signatures})
 	refused("another caller", nil, err)
 	_, err = h.answer(1, signatures)
 	must(t, err)
@@ -187,7 +187,7 @@ func TestRosterIsChecked(t *testing.T) {
 	} {
 		g := newGuardians(t, 6, 3, 10)
 		another, h := g.byHand(t, g.xs), g.byHand(t, g.xs)
-		r := Roster{slices.Clone(h.roster.Members), slices.Clone(h.roster.Dealers)}
+		r := Roster{Members: slices.Clone(h.roster.Members), Dealers: slices.Clone(h.roster.Dealers)}
 		test.change(another, &r)
 		_, err := g.holders[2].Deal(g.coordinatorKey(), DealRequest{h.key(2), r})
 		if !errors.Is(err, test.want) {
@@ -208,8 +208,8 @@ func TestRosterIsFixed(t *testing.T) {
 	g := newGuardians(t, 6, 3, 10)
 	h := g.byHand(t, g.xs)
 	h.dealAll()
-	fewer := Roster{h.roster.Members[:5], h.roster.Dealers}
-	others := Roster{h.roster.Members, []byte{1, 2, 4}}
+	fewer := Roster{Members: h.roster.Members[:5], Dealers: h.roster.Dealers}
+	others := Roster{Members: h.roster.Members, Dealers: []byte{1, 2, 4}}
 	for _, r := range []Roster{fewer, others} {
 		_, err := g.holders[2].Receive(g.coordinatorKey(), ReceiveRequest{h.key(2), r, h.forX[2]})
 		wants(t, err, ErrSession)
@@ -294,7 +294,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	g := newGuardians(t, 6, 2, 10)
 	h := g.holders[1]
 	open := func(caller byte) (OpenAnswer, error) {
-		return h.Open(t.Context(), g.keys[caller].PublicKey(), OpenRequest{Batch: g.batch.names(), Participants: g.xs})
+		return h.Open(t.Context(), g.keys[caller].PublicKey(), OpenRequest{Batch: g.batch.refs(), Participants: g.xs})
 	}
 	var last OpenAnswer
 	for caller := byte(2); caller < 6; caller++ {
@@ -309,13 +309,13 @@ func TestSessionsAreBounded(t *testing.T) {
 	_, err := open(6)
 	wants(t, err, ErrBusy) // MaxSessions
 	last, err = h.Open(t.Context(), g.keys[5].PublicKey(),
-		OpenRequest{Batch: g.batch.names(), Participants: g.xs, Replaces: last.Key})
+		OpenRequest{Batch: g.batch.refs(), Participants: g.xs, Replaces: last.Key})
 	must(t, err) // one's own gives way
 	_, err = h.Open(t.Context(), g.keys[6].PublicKey(),
-		OpenRequest{Batch: g.batch.names(), Participants: g.xs, Replaces: last.Key})
+		OpenRequest{Batch: g.batch.refs(), Participants: g.xs, Replaces: last.Key})
 	wants(t, err, ErrBusy) // another's does not
-	if len(h.sessions) != MaxSessions || h.size != MaxSessions*11 {
-		t.Errorf("%d sessions have %d bytes", len(h.sessions), h.size)
+	if len(h.sessions) != MaxSessions || h.reserved() != MaxSessions*11 {
+		t.Errorf("%d sessions have %d bytes", len(h.sessions), h.reserved())
 	}
 }
 
@@ -324,7 +324,7 @@ func TestBytesAreBounded(t *testing.T) {
 	g := newGuardians(t, 5, 2, MaxBytes-1)
 	h := g.holders[1]
 	open := func(caller byte) error {
-		_, err := h.Open(t.Context(), g.keys[caller].PublicKey(), OpenRequest{Batch: g.batch.names(), Participants: g.xs})
+		_, err := h.Open(t.Context(), g.keys[caller].PublicKey(), OpenRequest{Batch: g.batch.refs(), Participants: g.xs})
 		return err
 	}
 	for caller := byte(1); caller < 5; caller++ {
@@ -334,8 +334,8 @@ func TestBytesAreBounded(t *testing.T) {
 		wants(t, open(caller), ErrBusy)
 	}
 	wants(t, open(5), ErrBusy) // MaxOpenBytes
-	if h.size != MaxOpenBytes {
-		t.Errorf("%d bytes are counted", h.size)
+	if h.reserved() != MaxOpenBytes {
+		t.Errorf("%d bytes are counted", h.reserved())
 	}
 	h.drop(func(*session) bool { return true })
 	empty(t, h)
@@ -347,13 +347,13 @@ func TestPlacesAreTakenBeforeReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuardians(t, 6, 2, 10)
 		reads, goOn := 0, make(chan struct{})
-		h := NewHolder(g.keys[1], func(ctx context.Context, name Name) (*record.Record, []byte, error) {
+		h := NewHolder(g.keys[1], Config{Source: func(ctx context.Context, name record.Ref) (*record.Record, []byte, error) {
 			reads++
 			<-goOn
 			return g.source(1)(ctx, name)
-		}, time.Now)
+		}}, time.Now)
 		open := func(caller byte) error {
-			_, err := h.Open(t.Context(), g.keys[caller].PublicKey(), OpenRequest{Batch: g.batch.names(), Participants: g.xs})
+			_, err := h.Open(t.Context(), g.keys[caller].PublicKey(), OpenRequest{Batch: g.batch.refs(), Participants: g.xs})
 			return err
 		}
 		for caller := byte(2); caller < 6; caller++ {
@@ -431,9 +431,9 @@ func TestHoldersWithoutAKey(t *testing.T) {
 
 // The largest messages there can be are within the bound of a request.
 func TestLargestRequestsFit(t *testing.T) {
-	var names []Name
+	var names []record.Ref
 	for range MaxRecords {
-		names = append(names, Name{strings.Repeat("\x01", maxText/4), strings.Repeat("n", maxText), 1 << 63, 1 << 63, make([]byte, 32)})
+		names = append(names, record.Ref{Identity: strings.Repeat("\x01", maxText/4), Name: strings.Repeat("n", maxText), Version: 1 << 63, Epoch: 1 << 63, Hash: make([]byte, 32)})
 	}
 	var roster Roster
 	var acks []Ack
@@ -445,10 +445,10 @@ func TestLargestRequestsFit(t *testing.T) {
 		signatures = append(signatures, Signature{byte(x + 1), make([]byte, 64)})
 	}
 	for _, q := range []any{
-		OpenRequest{names, roster.Dealers, make([]byte, 32)},
+		OpenRequest{Batch: names, Participants: roster.Dealers, Replaces: make([]byte, 32)},
 		ReceiveRequest{make([]byte, 32), roster, slices.Repeat([][]byte{make([]byte, sealedSize)}, 255)},
-		SealRequest{make([]byte, 32), acks},
-		AnswerRequest{make([]byte, 32), signatures},
+		SealRequest{Key: make([]byte, 32), Acks: acks},
+		AnswerRequest{Key: make([]byte, 32), Signatures: signatures},
 	} {
 		body, err := json.Marshal(q)
 		must(t, err)
@@ -490,4 +490,12 @@ func TestErrorsQuoteNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// reserved is how many bytes are counted for all sessions.
+func (h *Holder) reserved() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, size := h.used(func(*session) bool { return true })
+	return size
 }

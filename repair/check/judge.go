@@ -22,6 +22,9 @@ type finding struct {
 	// wrong holders published what does not fit their share; found only where
 	// neither dealer nor pair is.
 	wrong []byte
+	// crossing are pairs of a dealer and a new holder; found only where nobody
+	// among the old ones is wrong.
+	crossing []Pair
 }
 
 // judge decodes what the participants published, in the order of xs, which is
@@ -35,7 +38,7 @@ type finding struct {
 func (r *rules) judge(k int, xs, dealers []byte, answers []AnswerAnswer) (finding, error) {
 	var f finding
 	for n, i := range dealers {
-		off, err := decode(r.columns, k, xs, answers, func(a AnswerAnswer) []byte { return a.Columns[n] })
+		_, off, err := decode(r.columns, k, xs, answers, func(a AnswerAnswer) []byte { return a.Columns[n] })
 		if errors.Is(err, shamir.ErrUncorrectable) {
 			f.bad = append(f.bad, i)
 		} else if err != nil {
@@ -48,7 +51,7 @@ func (r *rules) judge(k int, xs, dealers []byte, answers []AnswerAnswer) (findin
 	if len(f.bad) > 0 || len(f.pairs) > 0 {
 		return f, nil
 	}
-	wrong, err := decode(r.shares, k, xs, answers, func(a AnswerAnswer) []byte { return a.Shares })
+	_, wrong, err := decode(r.shares, k, xs, answers, func(a AnswerAnswer) []byte { return a.Shares })
 	if errors.Is(err, shamir.ErrUncorrectable) {
 		return f, fmt.Errorf("%w: n=%d, K=%d, at most %d can be", ErrUndecided, len(xs), k, boundOf(len(xs), k))
 	}
@@ -56,23 +59,23 @@ func (r *rules) judge(k int, xs, dealers []byte, answers []AnswerAnswer) (findin
 	return f, err
 }
 
-// decode returns the points that are off the polynomials of degree K-1.
+// decode returns what the polynomials of degree K-1 are at 0, and the points that
+// are off them.
 func decode(combine func([][]byte, int) (shamir.Robust, error), k int, xs []byte,
 	answers []AnswerAnswer, of func(AnswerAnswer) []byte,
-) ([]byte, error) {
+) (constant, off []byte, err error) {
 	points := make([][]byte, len(xs))
 	for n, x := range xs {
 		points[n] = slices.Concat([]byte{x}, of(answers[n]))
 	}
 	decoded, err := combine(points, k)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var off []byte
 	for _, n := range decoded.Wrong {
 		off = append(off, xs[n])
 	}
-	return off, nil
+	return decoded.Secret, off, nil
 }
 
 // boundOf is how many wrong ones of n are named for sure.

@@ -11,17 +11,21 @@ import (
 const keySize = 32 // of X25519, RFC 7748
 
 // checkRoster wants members whom the records name, with keys that they signed
-// for this batch, and among them as many dealers as the rules demand.
+// for this batch, and among them as many dealers as the rules demand. In a
+// redistribution it wants new holders too.
 func (r *rules) checkRoster(b *Batch, roster Roster) error {
 	xs := roster.points()
-	if err := checkParticipants(b, xs); err != nil {
+	if err := r.checkParticipants(b, xs); err != nil {
+		return err
+	}
+	if err := r.checkNew(b, pointsOf(roster.New)); err != nil {
 		return err
 	}
 	if err := r.dealers(b.Threshold(), xs, roster.Dealers); err != nil {
 		return err
 	}
-	for _, m := range roster.Members {
-		if !checkKey(b, m.X, m.Key, m.Signature) {
+	for n, m := range slices.Concat(roster.Members, roster.New) {
+		if !checkKey(b, Party{n >= len(xs), m.X}, m.Key, m.Signature) {
 			return fmt.Errorf("%w: point %d has not signed its key for this batch", ErrMalformed, m.X)
 		}
 	}
@@ -29,16 +33,33 @@ func (r *rules) checkRoster(b *Batch, roster Roster) error {
 }
 
 // checkParticipants wants more than K points, ascending, all with a key.
-func checkParticipants(b *Batch, xs []byte) error {
-	if len(xs) <= b.Threshold() {
+func (r *rules) checkParticipants(b *Batch, xs []byte) error {
+	if !r.enough(len(xs), b.Threshold()) {
 		return fmt.Errorf("%w: %d for K=%d", ErrTooFew, len(xs), b.Threshold())
 	}
+	return checkPoints(b, false, xs)
+}
+
+// checkNew wants enough points of the proposal, ascending, or none in an audit.
+func (r *rules) checkNew(b *Batch, xs []byte) error {
+	switch {
+	case b.proposal == nil && len(xs) > 0:
+		return fmt.Errorf("%w: new holders in an audit", ErrMalformed)
+	case b.proposal == nil:
+		return nil
+	case len(xs) < r.quorum(*b.proposal):
+		return fmt.Errorf("%w: %d new ones of %d", ErrTooFew, len(xs), len(b.proposal.Holders))
+	}
+	return checkPoints(b, true, xs)
+}
+
+func checkPoints(b *Batch, isNew bool, xs []byte) error {
 	if !ascending(xs) {
 		return fmt.Errorf("%w: points not ascending from 1", ErrMalformed)
 	}
-	for _, x := range xs {
-		if _, ok := b.keyAt(x); !ok {
-			return fmt.Errorf("%w: no holder has point %d", ErrMalformed, x)
+	for _, p := range partiesOf(isNew, xs) {
+		if _, ok := b.keyFor(p); !ok {
+			return fmt.Errorf("%w: no holder has %s", ErrMalformed, p)
 		}
 	}
 	return nil
@@ -58,10 +79,10 @@ func checkDealers(k int, xs, dealers []byte) error {
 	return nil
 }
 
-// checkKey tells whether x signed the key E for the batch.
-func checkKey(b *Batch, x byte, key, signature []byte) bool {
-	public, ok := b.keyAt(x)
-	return ok && len(key) == keySize && ed25519.Verify(public, openMessage(b.hash, x, key), signature)
+// checkKey tells whether a party signed the key E for the batch.
+func checkKey(b *Batch, p Party, key, signature []byte) bool {
+	public, ok := b.keyFor(p)
+	return ok && len(key) == keySize && ed25519.Verify(public, openMessageOf(b.hash, p, key), signature)
 }
 
 // usable tells whether a secret can be agreed on with a key. A coordinator asks
@@ -91,17 +112,29 @@ func ascending(xs []byte) bool {
 	return true
 }
 
-func (r *Roster) points() []byte {
-	xs := make([]byte, len(r.Members))
-	for i, m := range r.Members {
+func (r *Roster) points() []byte { return pointsOf(r.Members) }
+
+// pointsOf are the points of one side.
+func (r *Roster) pointsOf(isNew bool) []byte {
+	if isNew {
+		return pointsOf(r.New)
+	}
+	return r.points()
+}
+
+// keyOf returns E of an old holder, or nil.
+func (r *Roster) keyOf(x byte) []byte { return keyIn(r.Members, x) }
+
+func pointsOf(members []Member) []byte {
+	xs := make([]byte, len(members))
+	for i, m := range members {
 		xs[i] = m.X
 	}
 	return xs
 }
 
-// keyOf returns E of a member, or nil.
-func (r *Roster) keyOf(x byte) []byte {
-	for _, m := range r.Members {
+func keyIn(members []Member, x byte) []byte {
+	for _, m := range members {
 		if m.X == x {
 			return m.Key
 		}

@@ -6,21 +6,26 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/vault-guardian/guardian/record"
 )
 
-// Call sends a request of a step to the holder of point x and decodes its
-// answer. From an open to the answer step all calls for one x must reach the
-// same replica. It is called from many goroutines, but never twice at once for
-// one x.
-type Call func(ctx context.Context, x byte, step Step, request, answer any) error
+// Call sends a request of a step to a party and decodes its answer. From an open
+// or join to the last step all calls for one party must reach the same replica.
+// It is called from many goroutines, but never twice at once for one party.
+type Call func(ctx context.Context, to Party, step Step, request, answer any) error
 
 // Params is what is to be checked.
 type Params struct {
 	Batch *Batch
+	// Proposal is where a redistribution moves the batch, and Chains are those of
+	// its records, in order; nil in an audit.
+	Proposal *record.Proposal
+	Chains   [][]byte
 	// Participants are points in ascending order, more than K; all who have a
 	// key when nil.
 	Participants []byte
-	// Timeout is for each call; 0 is 20 s.
+	// Timeout is for each call; 0 is 20 s, in a redistribution 2 minutes.
 	Timeout time.Duration
 	// Attempts bounds how often all starts again; 0 is 16.
 	Attempts int
@@ -88,25 +93,25 @@ type coordinator struct {
 	present []byte // all but the absent
 	absent  []Absent
 	blame   *blame
-	keys    map[byte][]byte // E of the latest session of each
+	keys    map[Party][]byte // E of the latest session of each
 	begun   int
+	next    *newSide // of a redistribution
+	last    *attempt
 }
 
 func newCoordinator(p Params, call Call) (*coordinator, error) {
 	if p.Participants == nil {
 		p.Participants = p.Batch.Holders()
 	}
-	if err := checkParticipants(p.Batch, p.Participants); err != nil {
+	c := &coordinator{call: call, rules: pageRules, k: p.Batch.Threshold(), keys: map[Party][]byte{}}
+	if err := c.rules.checkParticipants(p.Batch, p.Participants); err != nil {
 		return nil, err
 	}
 	p.Timeout = orDefault(p.Timeout, 20*time.Second)
 	p.Attempts = orDefault(p.Attempts, 16)
 	p.Parallel = orDefault(p.Parallel, 16)
-	k := p.Batch.Threshold()
-	return &coordinator{
-		Params: p, call: call, rules: pageRules, k: k, present: slices.Clone(p.Participants),
-		blame: newBlame(k), keys: map[byte][]byte{},
-	}, nil
+	c.Params, c.present, c.blame = p, slices.Clone(p.Participants), newBlame(c.k)
+	return c, nil
 }
 
 func orDefault[T time.Duration | int](value, otherwise T) T {
@@ -135,13 +140,16 @@ func (c *coordinator) run(ctx context.Context) (Verdict, error) {
 
 // attempt runs one session, and returns whose shares are wrong.
 func (c *coordinator) attempt(ctx context.Context) (wrong []byte, err error) {
-	a := &attempt{coordinator: c}
-	if err := a.open(ctx); err != nil {
+	c.last = &attempt{coordinator: c}
+	if err := c.last.open(ctx); err != nil {
 		return nil, err
 	}
-	f, err := a.rest(ctx)
+	f, err := c.last.rest(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.next != nil {
+		return nil, c.weighMove(f)
 	}
 	return f.wrong, c.weigh(f)
 }
@@ -150,31 +158,42 @@ func (c *coordinator) attempt(ctx context.Context) (wrong []byte, err error) {
 // attempts who is in a pair is left out: liars who take turns would go on for
 // as many attempts as there are pairs.
 func (c *coordinator) weigh(f finding) error {
-	if len(f.bad) > 0 || len(f.pairs) > 0 {
+	accuses := len(f.bad) > 0 || len(f.pairs) > 0
+	if accuses {
 		c.blame.learn(f)
 		c.blame.settle(c.present)
-		if 2*c.begun >= c.Attempts {
+		if c.late() {
 			c.blame.separate(c.present)
 		}
 	}
 	if c.blame.beyond(c.present, f.wrong) {
 		return fmt.Errorf("%w: n=%d, K=%d", ErrUndecided, len(c.present), c.k)
 	}
-	if len(f.bad) > 0 || len(f.pairs) > 0 {
+	if accuses {
 		return errAgain
 	}
 	return nil
 }
 
-// leaveOut counts a holder as absent from now on.
-func (c *coordinator) leaveOut(absent Absent) {
-	c.present = slices.DeleteFunc(c.present, func(x byte) bool { return x == absent.X })
-	c.absent = append(c.absent, absent)
+func (c *coordinator) late() bool { return 2*c.begun >= c.Attempts }
+
+// leaveOut counts a party as absent from now on.
+func (c *coordinator) leaveOut(p Party, absent Absent) {
+	present, out := &c.present, &c.absent
+	if p.New {
+		present, out = &c.next.present, &c.next.absent
+	}
+	*present = slices.DeleteFunc(*present, func(x byte) bool { return x == p.X })
+	*out = append(*out, absent)
 }
 
 func (c *coordinator) verdict(wrong []byte) Verdict {
 	v := c.unnamed()
 	v.Wrong, v.Named = wrong, sorted(c.blame.named)
+	if c.next != nil {
+		v.Wrong = sorted(c.next.wrong)
+		v.Named = slices.DeleteFunc(v.Named, func(x byte) bool { return c.next.wrong[x] })
+	}
 	v.Pairs = c.blame.open(c.present)
 	v.Apart = slices.DeleteFunc(sorted(c.blame.apart), func(x byte) bool {
 		return c.blame.named[x] || !slices.Contains(c.present, x)
@@ -185,7 +204,11 @@ func (c *coordinator) verdict(wrong []byte) Verdict {
 
 // unnamed is all that can be said where there is no verdict.
 func (c *coordinator) unnamed() Verdict {
-	slices.SortFunc(c.absent, func(a, b Absent) int { return int(a.X) - int(b.X) })
 	n := len(c.present)
-	return Verdict{N: n, K: c.k, Bound: max(0, boundOf(n, c.k)), Absent: c.absent, Attempts: c.begun}
+	return Verdict{N: n, K: c.k, Bound: max(0, boundOf(n, c.k)), Absent: inOrder(c.absent), Attempts: c.begun}
+}
+
+func inOrder(absent []Absent) []Absent {
+	slices.SortFunc(absent, func(a, b Absent) int { return int(a.X) - int(b.X) })
+	return absent
 }

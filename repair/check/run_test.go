@@ -41,7 +41,7 @@ func TestNoMoreThanK(t *testing.T) {
 	g = newGuardians(t, 4, 3, 10)
 	calls := 0
 	_, err = Run(t.Context(), Params{Batch: g.batch, Participants: []byte{1, 2, 3}},
-		func(context.Context, byte, Step, any, any) error { calls++; return nil })
+		func(context.Context, Party, Step, any, any) error { calls++; return nil })
 	wants(t, err, ErrTooFew)
 	if calls != 0 {
 		t.Errorf("%d calls were made before", calls)
@@ -124,12 +124,12 @@ func TestSilentAndRefusingAreLeftOut(t *testing.T) {
 func TestSilentOnesTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuardians(t, 6, 3, 50)
-		call := func(ctx context.Context, x byte, step Step, request, answer any) error {
-			if x >= 5 && step == StepReceive {
+		call := func(ctx context.Context, to Party, step Step, request, answer any) error {
+			if to.X >= 5 && step == StepReceive {
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			return g.call(ctx, x, step, request, answer)
+			return g.call(ctx, to, step, request, answer)
 		}
 		start := time.Now()
 		v, err := Run(t.Context(), Params{Batch: g.batch, Timeout: 5 * time.Second}, call)
@@ -266,13 +266,13 @@ func TestVerdictIsAFunctionOfTheCalls(t *testing.T) {
 func TestCallsAreBounded(t *testing.T) {
 	g := newGuardians(t, 14, 4, 50)
 	running := make(chan struct{}, 14)
-	call := func(ctx context.Context, x byte, step Step, request, answer any) error {
+	call := func(ctx context.Context, to Party, step Step, request, answer any) error {
 		running <- struct{}{}
 		defer func() { <-running }()
 		if n := len(running); n > 3 {
 			return errors.New("too many at once")
 		}
-		return g.call(ctx, x, step, request, answer)
+		return g.call(ctx, to, step, request, answer)
 	}
 	v, err := Run(t.Context(), Params{Batch: g.batch, Parallel: 3}, call)
 	must(t, err)

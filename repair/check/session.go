@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ const (
 	opened phase = iota
 	received
 	sealed
+	answered // of a redistribution alone, before the vote
 	spent
 )
 
@@ -28,12 +30,15 @@ type session struct {
 	caller  ed25519.PublicKey
 	name    string // E
 	expires time.Time
-	size    int // of all shares, in bytes
+	number  uint64 // in the order of opening; like size guarded by the Holder
+	size    int    // of all shares, in bytes
+	isNew   bool
+	places  *places
 
 	mu sync.Mutex // guards what follows
 
 	batch   *Batch
-	x       byte
+	x       byte // among old holders or among new ones
 	shares  [][]byte
 	private *ecdh.PrivateKey // crypto/ecdh has no way to wipe one
 
@@ -45,17 +50,24 @@ type session struct {
 	masks  [][]byte // one for each dealer
 	ack    Ack
 	seed   digest
+
+	moving // what a redistribution adds
 }
 
 // wipe ends a session.
 func (s *session) wipe() {
-	for _, share := range s.shares {
-		clear(share)
+	s.retire()
+	clear(s.sum)
+	s.sum, s.chains, s.phase = nil, nil, spent
+}
+
+// retire leaves of a session what voting needs.
+func (s *session) retire() {
+	for _, secret := range slices.Concat(s.shares, s.masks, s.taken) {
+		clear(secret)
 	}
-	for _, mask := range s.masks {
-		clear(mask)
-	}
-	s.shares, s.masks, s.private, s.phase = nil, nil, nil, spent
+	clear(s.coefficients[:])
+	s.shares, s.masks, s.taken, s.private, s.phase = nil, nil, nil, nil, answered
 }
 
 // bind fixes who takes part, or wants it to be as it was fixed: a key E serves
@@ -77,7 +89,7 @@ func (s *session) bindFirst(r *rules, roster Roster) error {
 	if err := r.checkRoster(s.batch, roster); err != nil {
 		return err
 	}
-	if !bytes.Equal(roster.keyOf(s.x), []byte(s.name)) {
+	if !bytes.Equal(roster.keyFor(s.party()), []byte(s.name)) {
 		return fmt.Errorf("%w: it has another key of this holder", ErrSession)
 	}
 	s.roster, s.id, s.bound = roster, sessionOf(s.batch, roster), true
@@ -86,19 +98,26 @@ func (s *session) bindFirst(r *rules, roster Roster) error {
 
 // equal goes by what a session is made of: signatures were checked.
 func (r *Roster) equal(other *Roster) bool {
-	if !bytes.Equal(r.points(), other.points()) || !bytes.Equal(r.Dealers, other.Dealers) {
-		return false
-	}
-	for i := range r.Members {
-		if !bytes.Equal(r.Members[i].Key, other.Members[i].Key) {
-			return false
-		}
-	}
-	return true
+	same := func(a, b Member) bool { return a.X == b.X && bytes.Equal(a.Key, b.Key) }
+	return bytes.Equal(r.Dealers, other.Dealers) &&
+		slices.EqualFunc(r.Members, other.Members, same) && slices.EqualFunc(r.New, other.New, same)
 }
 
-func (s *session) acknowledge(bundle [][]byte) error {
-	random, hash := make([]byte, ackSize), receivedOf(s.id, s.x, bundle)
+func (s *session) sameKind(other *session) bool { return s.places == other.places }
+
+func (s *session) sameCaller(other *session) bool {
+	return s.sameKind(other) && s.caller.Equal(other.caller)
+}
+
+func (s *session) sameRole(other *session) bool {
+	return s.sameKind(other) && s.isNew == other.isNew
+}
+
+func (s *session) party() Party { return Party{s.isNew, s.x} }
+
+// acknowledge is for who has received what has the given hash.
+func (s *session) acknowledge(hash digest) error {
+	random := make([]byte, ackSize)
 	if _, err := rand.Read(random); err != nil {
 		return fmt.Errorf("drawing an ack: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/vault-guardian/guardian/integrity"
 )
@@ -31,7 +30,7 @@ func (h *Holder) Deal(caller ed25519.PublicKey, q DealRequest) (DealAnswer, erro
 	if err := s.bind(&h.rules, q.Roster); err != nil {
 		return DealAnswer{}, err
 	}
-	if s.dealt || !slices.Contains(s.roster.Dealers, s.x) {
+	if s.dealt || !s.deals() {
 		return DealAnswer{}, fmt.Errorf("%w: this holder has dealt, or is no dealer", ErrSession)
 	}
 	s.dealt = true
@@ -53,7 +52,7 @@ func (h *Holder) Receive(caller ed25519.PublicKey, q ReceiveRequest) (ReceiveAns
 	if err := q.check(len(s.roster.Dealers)); err != nil {
 		return ReceiveAnswer{}, err
 	}
-	if !h.rules.receive(s.phase) {
+	if s.isNew || !h.rules.receive(s.phase) {
 		return ReceiveAnswer{}, fmt.Errorf("%w: this holder has received", ErrSession)
 	}
 	masks, unopened := receive(s.private, s.id, s.x, s.roster, q.Sealed)
@@ -62,7 +61,7 @@ func (h *Holder) Receive(caller ed25519.PublicKey, q ReceiveRequest) (ReceiveAns
 		h.end(s)
 		return ReceiveAnswer{Unopened: unopened}, nil
 	}
-	if err := s.acknowledge(q.Sealed); err != nil {
+	if err := s.acknowledge(receivedOf(s.id, s.x, q.Sealed)); err != nil {
 		return ReceiveAnswer{}, err
 	}
 	return ReceiveAnswer{Random: s.ack.Random, Received: s.ack.Received}, nil
@@ -79,16 +78,18 @@ func (h *Holder) Seal(caller ed25519.PublicKey, q SealRequest) (SealAnswer, erro
 	if !h.rules.seal(s.phase) {
 		return SealAnswer{}, fmt.Errorf("%w: no seed can be sealed in it now", ErrSession)
 	}
-	if err := h.rules.checkAcks(s, q.Acks); err != nil {
+	if err := h.rules.checkAcks(s, q); err != nil {
 		return SealAnswer{}, err
 	}
-	s.seed, s.phase = seedOf(s.id, q.Acks), sealed
-	signature, err := sign(h.key, sealMessage(s.id, s.seed, s.x))
+	s.seed, s.phase = seedOf(s.id, q.Acks, q.New), sealed
+	signature, err := sign(h.key, sealMessageOf(s.id, s.seed, s.party()))
 	return SealAnswer{Signature: signature}, err
 }
 
 // Answer publishes what the seed asks of this holder, if all have signed it.
-// It does so once: shares, masks and key are wiped. Errors: [ErrSession].
+// It does so once: shares, masks and key are wiped. In a redistribution it signs
+// the answer, and what is left of the session is for the vote. Errors:
+// [ErrSession].
 func (h *Holder) Answer(caller ed25519.PublicKey, q AnswerRequest) (AnswerAnswer, error) {
 	s, err := h.find(caller, q.Key)
 	if err != nil {
@@ -98,8 +99,11 @@ func (h *Holder) Answer(caller ed25519.PublicKey, q AnswerRequest) (AnswerAnswer
 	if s.phase != sealed {
 		return AnswerAnswer{}, fmt.Errorf("%w: no seed was sealed in it", ErrSession)
 	}
-	if err := h.rules.checkSignatures(s, q.Signatures); err != nil {
+	if err := h.rules.checkSignatures(s, q); err != nil {
 		return AnswerAnswer{}, err
+	}
+	if s.batch.proposal != nil {
+		return h.answerMove(s)
 	}
 	defer h.end(s)
 	return s.publish(&h.rules), nil
@@ -107,27 +111,40 @@ func (h *Holder) Answer(caller ed25519.PublicKey, q AnswerRequest) (AnswerAnswer
 
 // Serve is any step on JSON as it comes from a caller whose key the connection
 // proved. Errors are those of the step, [ErrMalformed] for what is not JSON or
-// beyond [MaxRequest].
+// beyond [Step.MaxRequest].
 func (h *Holder) Serve(ctx context.Context, caller ed25519.PublicKey, step Step, body []byte) ([]byte, error) {
+	if len(body) > step.MaxRequest() {
+		return nil, fmt.Errorf("%w: too large", ErrMalformed)
+	}
 	switch step {
 	case StepOpen:
 		return serve(body, func(q OpenRequest) (OpenAnswer, error) { return h.Open(ctx, caller, q) })
+	case StepJoin:
+		return serve(body, func(q JoinRequest) (OpenAnswer, error) { return h.Join(ctx, caller, q) })
 	case StepDeal:
 		return serve(body, func(q DealRequest) (DealAnswer, error) { return h.Deal(caller, q) })
 	case StepReceive:
 		return serve(body, func(q ReceiveRequest) (ReceiveAnswer, error) { return h.Receive(caller, q) })
+	case StepShare:
+		return serve(body, func(q ShareRequest) (ShareAnswer, error) { return h.Share(caller, q) })
+	case StepTake:
+		return serve(body, func(q TakeRequest) (ReceiveAnswer, error) { return h.Take(caller, q) })
 	case StepSeal:
 		return serve(body, func(q SealRequest) (SealAnswer, error) { return h.Seal(caller, q) })
 	case StepAnswer:
 		return serve(body, func(q AnswerRequest) (AnswerAnswer, error) { return h.Answer(caller, q) })
+	case StepPrepare:
+		return serve(body, func(q VoteRequest) (VoteAnswer, error) { return h.Prepare(ctx, caller, q) })
+	case StepAgree:
+		return serve(body, func(q VoteRequest) (VoteAnswer, error) { return h.Agree(ctx, caller, q) })
 	}
 	return nil, fmt.Errorf("%w: no such step", ErrMalformed)
 }
 
 func serve[Q, A any](body []byte, answer func(Q) (A, error)) ([]byte, error) {
 	var q Q
-	if len(body) > MaxRequest || json.Unmarshal(body, &q) != nil {
-		return nil, fmt.Errorf("%w: too large, or not the JSON of this step", ErrMalformed)
+	if json.Unmarshal(body, &q) != nil {
+		return nil, fmt.Errorf("%w: not the JSON of this step", ErrMalformed)
 	}
 	a, err := answer(q)
 	if err != nil {

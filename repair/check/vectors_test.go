@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // The encodings of the package documentation, computed by other code (Python's

@@ -6,13 +6,14 @@ import (
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/shamir"
 )
 
@@ -63,7 +64,8 @@ func (h *Helper) Offer(caller ed25519.PublicKey, r *record.Record, x byte) (Offe
 
 // Contribute redeems the helper's offer among the given ones, of which there
 // must be exactly K, and returns its part of the share at x: one byte for each
-// of share but the point. share is the helper's own, [x][y...].
+// of share but the point. share is the helper's own, [x][y...]; where the record
+// knows no hash for it, that it is sound is what the caller has found.
 //
 // Errors: ErrNotHolder and ErrNoShare as for Offer, ErrNoShare also for a share
 // that is not the record's; ErrOffers for any other set of offers, and for one
@@ -90,7 +92,7 @@ func (h *Helper) Contribute(
 			return nil, err
 		}
 	}
-	if err := r.Check(own.X, share); err != nil {
+	if err := r.Check(own.X, share); err != nil && !errors.Is(err, record.ErrNoHash) {
 		return nil, fmt.Errorf("%w: %w", ErrNoShare, err)
 	}
 	return h.contribution(private, r, share, x, offers)

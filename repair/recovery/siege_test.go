@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/shamir"
 )
 

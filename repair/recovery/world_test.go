@@ -17,7 +17,7 @@ import (
 
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/shamir"
 )
 
@@ -94,7 +94,7 @@ func deal(t tester, secret []byte, k int, points []byte, version uint64) (*recor
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := record.OfManifest(signed)
+	r, err := record.Parse(signed)
 	if err != nil {
 		t.Fatal(err)
 	}

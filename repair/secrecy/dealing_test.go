@@ -12,20 +12,40 @@ type dealing struct {
 	// pad is how many bytes at the end of the payload are random. None counts as
 	// such where even the payload must stay hidden.
 	pad int
+	// before and after count the coefficients of earlier and later dealings of
+	// the same payload. They come before and after the dealing's own.
+	before, after int
 }
 
+// line returns dealings of one payload, with these thresholds one after the
+// other. A view of any of them is one of the line.
+func line(f *field, size int, thresholds ...int) (all []dealing) {
+	before := 0
+	for _, k := range thresholds {
+		all = append(all, dealing{field: f, k: k, size: size, before: before})
+		before += (k - 1) * size
+	}
+	for e := range all {
+		all[e].after = before - all[e].before - all[e].coefficients()
+	}
+	return all
+}
+
+// coefficients is how many a dealing has but the constant ones.
+func (d dealing) coefficients() int { return (d.k - 1) * d.size }
+
 // unknowns is how many there are.
-func (d dealing) unknowns() int { return d.k * d.size }
+func (d dealing) unknowns() int { return d.before + d.coefficients() + d.after + d.size }
 
 // hidden is how many of them come before the bytes of the secret.
-func (d dealing) hidden() int { return (d.k-1)*d.size + d.pad }
+func (d dealing) hidden() int { return d.unknowns() - d.size + d.pad }
 
 // unknown is the place of a coefficient of the polynomial of a byte.
 func (d dealing) unknown(index, power int) int {
 	if power > 0 {
-		return index*(d.k-1) + power - 1
+		return d.before + index*(d.k-1) + power - 1
 	}
-	return (d.k-1)*d.size + (index+d.pad)%d.size
+	return d.unknowns() - d.size + (index+d.pad)%d.size
 }
 
 // add puts weight times the share of a byte at x into the part of a row that is

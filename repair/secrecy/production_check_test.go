@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/repair/check"
-	"github.com/vault-guardian/guardian/repair/record"
 	"github.com/vault-guardian/guardian/shamir"
 )
 
@@ -91,11 +91,11 @@ func newPlay(t *testing.T, s shape, parts int, one byte) *play {
 	}
 	batch := sha256.Sum256(text)
 	p.batch = batch[:]
-	source := func(_ context.Context, name check.Name) (*record.Record, []byte, error) {
+	source := func(_ context.Context, name record.Ref) (*record.Record, []byte, error) {
 		i := int(name.Version)
 		return p.parts[i], bytes.Clone(shares[i]), nil
 	}
-	p.holder = check.NewHolder(p.cluster.nodeKey(t, one), source, time.Now)
+	p.holder = check.NewHolder(p.cluster.nodeKey(t, one), check.Config{Source: source}, time.Now)
 	p.open(t, s.n)
 	return p
 }
@@ -128,7 +128,7 @@ func (p *play) open(t *testing.T, n int) {
 	}
 	q := check.OpenRequest{Participants: upTo(n)}
 	for _, r := range p.parts {
-		q.Batch = append(q.Batch, check.Name{Identity: r.Identity, Version: r.Version, Hash: r.Hash[:]})
+		q.Batch = append(q.Batch, r.Ref())
 	}
 	answer, err := p.holder.Open(t.Context(), p.cluster.public(1), q)
 	if err != nil || len(answer.Lacking) > 0 {
@@ -163,19 +163,25 @@ func (p *play) aead(t *testing.T, i, j byte) cipher.AEAD {
 	if p.private[mine] == nil {
 		mine, theirs = j, i
 	}
-	public, err := ecdh.X25519().NewPublicKey(p.keys[theirs])
+	return sealing(t, p.private[mine], p.keys[theirs], p.session(), "guardian-check-deal-v1"+string([]byte{i, j}))
+}
+
+// sealing is AES-256-GCM under the key that two holders agree on.
+func sealing(t *testing.T, private *ecdh.PrivateKey, key, session []byte, info string) cipher.AEAD {
+	t.Helper()
+	public, err := ecdh.X25519().NewPublicKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := p.private[mine].ECDH(public)
+	shared, err := private.ECDH(public)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := hkdf.Key(sha256.New, shared, p.session(), "guardian-check-deal-v1"+string([]byte{i, j}), 32)
+	derived, err := hkdf.Key(sha256.New, shared, session, info, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(derived)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/shamir"
 )
 
@@ -64,12 +64,7 @@ func (c *cluster) nodeKey(t *testing.T, x byte) *integrity.NodeKey {
 // evaluate returns the bytes that a view is, when the session's own randomness
 // has these values.
 func (c *cluster) evaluate(v view, own []byte) []byte {
-	values := append(bytes.Clone(own), c.values...)
-	seen := make([]byte, len(v.rows))
-	for i, row := range v.rows {
-		seen[i] = shamir.InnerProduct(row, values)
-	}
-	return seen
+	return evaluate(v, append(bytes.Clone(own), c.values...))
 }
 
 // TestSharesAreTheFormsOfProduction: what the forms say of K nodes is a payload

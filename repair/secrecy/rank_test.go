@@ -77,6 +77,10 @@ func (d dealing) leak(views ...view) int {
 // excess returns how much the views tell of the dealing beyond the shares of
 // own.
 func (d dealing) excess(own []byte, views ...view) int {
-	mine := d.shares(own...)
-	return d.rank(d.learnt(append(views, mine)...)) - d.rank(mine.rows)
+	return d.beyond(d.shares(own...), views...)
+}
+
+// beyond returns how much the views tell that these shares do not.
+func (d dealing) beyond(shares view, views ...view) int {
+	return d.rank(d.learnt(append(views, shares)...)) - d.rank(shares.rows)
 }

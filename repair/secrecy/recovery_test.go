@@ -69,7 +69,7 @@ func unknownMasks(known []byte, f flaw, asked []ask) (masks []mask) {
 		return nil
 	}
 	for _, a := range asked {
-		for _, other := range without(a.helpers, append(known, a.helper)...) {
+		for _, other := range without(a.helpers, append(slices.Clip(known), a.helper)...) {
 			m := maskOf(a, other, f)
 			if !slices.Contains(known, a.helper) && !slices.Contains(masks, m) {
 				masks = append(masks, m)
