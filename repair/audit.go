@@ -8,8 +8,8 @@ import (
 
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/repair/check"
-	"github.com/vault-guardian/guardian/repair/record"
 )
 
 var (
@@ -193,14 +193,14 @@ func (r *Repairer) auditable(found guardian.Examined) (*record.Record, bool) {
 	defer wipeHeld(found.Held)
 	live := liveOf(found)
 	switch judge(found) {
-	case foundNothing, foundDeleted:
+	case foundNothing, foundDeleted, foundMoved:
 		return nil, false
 	}
 	if live == nil {
 		r.noteAudit(func(report *AuditReport) { report.Unsound++ })
 		return nil, false
 	}
-	of, err := readRecord(r.cfg.Node, live.Share.Manifest)
+	of, err := r.cfg.Node.ParseRecord(live.Share.Record())
 	if err == nil {
 		if _, named := of.Of(r.ownKey()); named {
 			return of, true

@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -9,14 +8,15 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/repair/check"
-	"github.com/vault-guardian/guardian/repair/record"
 )
 
 // checked is where the checks of others find this node's shares.
-func (r *Repairer) checked(ctx context.Context, name check.Name) (*record.Record, []byte, error) {
-	of, share, err := r.holding(ctx, RecordName(name))
+func (r *Repairer) checked(ctx context.Context, ref record.Ref) (*record.Record, []byte, error) {
+	of, share, err := r.holding(ctx, ref)
 	if _, refused := errors.AsType[*RefusedError](err); refused {
 		return nil, nil, fmt.Errorf("%w: %w", check.ErrNoShare, err)
 	}
@@ -141,27 +141,54 @@ func (r *Repairer) runCheck(ctx context.Context, records []*record.Record, point
 	if err != nil {
 		return check.Verdict{}, err
 	}
-	lines := &lines{of: records[0], repairer: r, conns: map[byte]Conn{}}
+	lines := newLines(r, records[0])
 	defer lines.close()
 	return check.Run(ctx, check.Params{Batch: batch, Participants: points}, lines.call)
 }
 
 // lines are the connections of one check, by point.
 type lines struct {
-	of       *record.Record
+	of *record.Record
+	// proposal is that of a round, nil in an audit.
+	proposal *record.Proposal
+	// own answers for this node.
+	own      *check.Holder
 	repairer *Repairer
 
+	bytes atomic.Int64 // said and heard
+
 	mu    sync.Mutex
-	conns map[byte]Conn
+	conns map[check.Party]Conn
+}
+
+func newLines(r *Repairer, of *record.Record) *lines {
+	return &lines{of: of, own: r.checks, repairer: r, conns: map[check.Party]Conn{}}
+}
+
+// keyOf is nil for a party that there is not.
+func (l *lines) keyOf(to check.Party) ed25519.PublicKey {
+	if !to.New {
+		holder, _ := l.of.At(to.X)
+		return holder.Key
+	}
+	if l.proposal == nil {
+		return nil
+	}
+	for _, target := range l.proposal.Holders {
+		if target.X == to.X {
+			return target.Key
+		}
+	}
+	return nil
 }
 
 // call implements [check.Call].
-func (l *lines) call(ctx context.Context, x byte, step check.Step, request, answer any) error {
+func (l *lines) call(ctx context.Context, to check.Party, step check.Step, request, answer any) error {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("encoding the request: %w", err)
 	}
-	data, err := l.send(ctx, x, step, body)
+	data, err := l.send(ctx, to, step, body)
 	if err != nil {
 		return err
 	}
@@ -171,34 +198,43 @@ func (l *lines) call(ctx context.Context, x byte, step check.Step, request, answ
 	return nil
 }
 
-func (l *lines) send(ctx context.Context, x byte, step check.Step, body []byte) ([]byte, error) {
-	holder, _ := l.of.At(x)
-	if own := l.repairer.ownKey(); bytes.Equal(holder.Key, own) {
-		return l.repairer.checks.Serve(ctx, own, step, body)
+// errSilent leaves a member out of a round that all others would wait for.
+var errSilent = errors.New("it is silent")
+
+func (l *lines) send(ctx context.Context, to check.Party, step check.Step, body []byte) ([]byte, error) {
+	key := l.keyOf(to)
+	if own := l.repairer.ownKey(); key.Equal(own) {
+		return l.own.Serve(ctx, own, step, body)
 	}
-	conn, err := l.to(x, holder.Key, step == check.StepOpen)
+	begins := step == check.StepOpen || step == check.StepJoin
+	if begins && l.proposal != nil && !l.repairer.aliveKeys()[string(key)] {
+		return nil, errSilent
+	}
+	conn, err := l.to(to, key, begins)
 	if err != nil {
 		return nil, err
 	}
-	return conn.Call(ctx, routeOf(step), body)
+	data, err := conn.Call(ctx, RouteCheck+string(step), body)
+	l.bytes.Add(int64(len(body) + len(data)))
+	return data, err
 }
 
-// to returns the connection to a point. One is dialled anew for each session:
+// to returns the connection to a party. One is dialled anew for each session:
 // what broke may have been one replica of several.
-func (l *lines) to(x byte, key ed25519.PublicKey, anew bool) (Conn, error) {
+func (l *lines) to(to check.Party, key ed25519.PublicKey, anew bool) (Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	conn, ok := l.conns[x]
+	conn, ok := l.conns[to]
 	if ok && !anew {
 		return conn, nil
 	}
 	if ok {
 		conn.Close()
-		delete(l.conns, x)
+		delete(l.conns, to)
 	}
 	conn, err := l.repairer.dial(key)
 	if err == nil {
-		l.conns[x] = conn
+		l.conns[to] = conn
 	}
 	return conn, err
 }
@@ -207,15 +243,6 @@ func (l *lines) close() {
 	for _, conn := range l.conns {
 		conn.Close()
 	}
-}
-
-func routeOf(step check.Step) string {
-	for path, known := range checkSteps {
-		if known == step {
-			return path
-		}
-	}
-	return ""
 }
 
 // withoutLiars leaves out the helpers whose shares an audit finds wrong, if it

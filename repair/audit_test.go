@@ -10,6 +10,7 @@ import (
 
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/repair"
+	"github.com/vault-guardian/guardian/repair/check"
 )
 
 // audited starts an audit at a guardian and waits for its end.
@@ -83,13 +84,13 @@ func TestAuditNames(t *testing.T) {
 		liar, poor, silent := w.all[2], w.all[4], w.all[6]
 		all[3].lose(t, poor)
 		all[5].damage(t, poor, "share.bin")
-		silent.down = true
+		w.set(func() { silent.down = true })
 		w.bend = func(by *member, route string, answer []byte) []byte {
 			var said struct {
 				Shares  []byte   `json:"shares"`
 				Columns [][]byte `json:"columns"`
 			}
-			if by != liar || route != repair.RouteCheckAnswer || json.Unmarshal(answer, &said) != nil {
+			if by != liar || route != repair.RouteCheck+string(check.StepAnswer) || json.Unmarshal(answer, &said) != nil {
 				return answer
 			}
 			said.Shares[0] ^= 1

@@ -11,7 +11,7 @@ import (
 func TestAuditTellsWhatIsUnsoundHere(t *testing.T) {
 	inFleet(t, 3, func(t *testing.T, w *fleet) {
 		for _, m := range w.all[1:] {
-			m.down = true // or they would mend it at once
+			w.set(func() { m.down = true }) // or they would mend it at once
 		}
 		damaged, spoilt, sound := w.keep(1, "", 1, 2, w.all...), w.keep(2, "", 1, 2, w.all...), w.keep(3, "", 1, 2, w.all...)
 		gone := w.keep(4, "", 1, 2, w.all...)

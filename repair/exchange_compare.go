@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/guardian"
-	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // Bounds of one comparison. A member that lies can have this much done, and no
@@ -285,7 +284,7 @@ func (c *comparison) entry(ctx context.Context, slot guardian.Slot, e Entry, min
 		return nil
 	}
 	// Not from the node's memory: what others show is not to fill it.
-	of, err := record.OfManifest(e.Record)
+	of, err := record.Parse(e.Record)
 	if err != nil || !c.rules.proves(e, of, c.own, c.peer.Key) {
 		return c.blame()
 	}
@@ -310,12 +309,11 @@ func (c *comparison) leaveOut(ctx context.Context, err error) error {
 
 // mark is that of the entry's record, if it is what it says.
 func (e Entry) mark() digest {
-	if len(e.Record) > manifest.MaxSize {
+	hash, err := record.HashOf(e.Record)
+	if err != nil {
 		return digest{}
 	}
-	return markOf(&record.Record{
-		Identity: e.Identity, Name: e.Name, Version: e.Version, Epoch: e.Epoch, Hash: sha256.Sum256(e.Record),
-	})
+	return markOf(&record.Record{Identity: e.Identity, Name: e.Name, Version: e.Version, Epoch: e.Epoch, Hash: hash})
 }
 
 // settle queues the slot if what is here is not up to a record.
@@ -348,7 +346,11 @@ func (c *comparison) settle(ctx context.Context, of *record.Record, found guardi
 // one version.
 func (c *comparison) noteFork(of *record.Record, found guardian.Examined) {
 	live := liveOf(found)
-	if live == nil || live.Version != of.Version || sha256.Sum256(live.Share.Manifest) == of.Hash {
+	if live == nil || live.Version != of.Version {
+		return
+	}
+	own, err := c.cfg.Node.ParseRecord(live.Share.Record())
+	if err != nil || own.Follows(of.Hash) || of.Follows(own.Hash) {
 		return
 	}
 	if c.report.Forked++; c.report.Forked == 1 {
@@ -367,10 +369,20 @@ func weigh(of *record.Record, found guardian.Examined) Reason {
 		return ReasonMissing
 	case found.Version < of.Version:
 		return ReasonStale
-	case found.Version == of.Version && !found.Deleted && liveOf(found) == nil:
+	case found.Version == of.Version && !found.Deleted && !found.Moved && liveOf(found) == nil:
 		return ReasonDamaged
+	case found.Version == of.Version && epochOf(found) < of.Epoch:
+		return ReasonStale
 	}
 	return ""
+}
+
+// epochOf is that of the current share, 0 where there is none.
+func epochOf(found guardian.Examined) uint64 {
+	if live := liveOf(found); live != nil {
+		return live.Epoch
+	}
+	return 0
 }
 
 func slotMark(slot guardian.Slot) digest {

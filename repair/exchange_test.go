@@ -17,7 +17,7 @@ import (
 	"github.com/vault-guardian/guardian/backend/backendtest"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // inWorld runs a test in a bubble, where only waiting takes time.

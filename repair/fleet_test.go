@@ -2,6 +2,7 @@ package repair_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/backend/backendtest"
+	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/manifest"
@@ -26,13 +29,18 @@ import (
 
 // fleet is some guardians on a network of function calls, in one bubble.
 type fleet struct {
-	t   *testing.T
-	all []*member
-	mu  sync.Mutex
+	t        *testing.T
+	all      []*member
+	registry cluster.Registry
+	// retain is how many versions each guardian keeps; 0 is 2.
+	retain int
+	mu     sync.Mutex
 	// said is all that went over the network.
 	said []said
 	// bend changes what a guardian answers; nil for nothing.
 	bend func(by *member, route string, answer []byte) []byte
+	// cut tells which calls do not arrive; nil for none.
+	cut func(from, to *member, route string, body []byte) bool
 }
 
 type said struct {
@@ -72,9 +80,12 @@ func (l *logBuffer) String() string {
 }
 
 // inFleet runs f with n guardians whose queues are worked on until it returns.
-func inFleet(t *testing.T, n int, f func(t *testing.T, w *fleet)) {
+func inFleet(t *testing.T, n int, f func(t *testing.T, w *fleet)) { inFleetRetaining(t, n, 0, f) }
+
+// inFleetRetaining is inFleet with guardians that keep so many versions.
+func inFleetRetaining(t *testing.T, n, retain int, f func(t *testing.T, w *fleet)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &fleet{t: t}
+		w := &fleet{t: t, registry: cluster.NewBucket(backendtest.NewMemory(), nil), retain: retain}
 		for i := range n {
 			w.join(i)
 		}
@@ -94,6 +105,9 @@ func inFleet(t *testing.T, n int, f func(t *testing.T, w *fleet)) {
 	})
 }
 
+// admissionKey admits everybody in the fleet.
+var admissionKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+
 func seedOf(i int) string { return fmt.Sprintf("%064x", i+1) }
 
 func (w *fleet) join(i int) {
@@ -107,14 +121,17 @@ func (w *fleet) join(i int) {
 	sealer, err := integrity.NewSealer(w.t.Context(), m.id, integrity.InlineSource{Text: seedOf(100 + i)}, log)
 	if err == nil {
 		m.node, err = guardian.Open(w.t.Context(), m.store, sealer, guardian.Config{
-			Retain: 2, RequestTimeout: 30 * time.Second, Logger: log,
+			Retain: cmp.Or(w.retain, 2), RequestTimeout: 30 * time.Second, Logger: log,
 			Damaged: func(slot guardian.Slot) { m.Damaged(slot) },
 		})
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m.Repairer = repair.New(repair.Config{Node: m.node, Key: key, Peers: m, FailureDomain: "zone-" + m.id, Logger: log})
+	m.Repairer = repair.New(repair.Config{
+		Node: m.node, Key: key, Peers: m, FailureDomain: "zone-" + m.id, Logger: log,
+		Registry: w.registry, Admission: admissionKey,
+	})
 	w.all = append(w.all, m)
 }
 
@@ -135,10 +152,20 @@ func (m *member) Members() []repair.Member {
 	var all []repair.Member
 	for _, other := range m.fleet.all {
 		if other != m {
-			all = append(all, repair.Member{Key: other.public(), NodeID: other.id, FailureDomain: "zone-" + other.id, Alive: !other.down})
+			all = append(all, other.asMember())
 		}
 	}
 	return all
+}
+
+func (m *member) Self() repair.Member { return m.asMember() }
+
+func (m *member) asMember() repair.Member {
+	m.fleet.mu.Lock()
+	defer m.fleet.mu.Unlock()
+	return repair.Member{
+		Key: m.public(), NodeID: m.id, Index: 1 + slices.Index(m.fleet.all, m), FailureDomain: "zone-" + m.id, Alive: !m.down,
+	}
 }
 
 type conn struct{ from, to *member }
@@ -150,18 +177,28 @@ var errDown = errors.New("nobody answers")
 func (c *conn) Call(ctx context.Context, route string, body []byte) ([]byte, error) {
 	w := c.to.fleet
 	w.hear(c.to, route, body)
-	if c.to.down || c.from.down {
+	w.mu.Lock()
+	down, cut, bend := c.to.down || c.from.down, w.cut, w.bend
+	w.mu.Unlock()
+	if down || cut != nil && cut(c.from, c.to, route, body) {
 		return nil, errDown
 	}
 	answer, err := c.to.Handle(ctx, c.from.public(), route, body)
 	if err != nil {
 		return nil, err
 	}
-	if w.bend != nil {
-		answer = w.bend(c.to, route, answer)
+	if bend != nil {
+		answer = bend(c.to, route, answer)
 	}
 	w.hear(c.from, route, answer)
 	return answer, nil
+}
+
+// set changes the network while guardians are at work.
+func (w *fleet) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
 }
 
 func (w *fleet) hear(to *member, route string, body []byte) {
@@ -208,7 +245,7 @@ func (w *fleet) split(owner int, name string, version uint64, k int, holders ...
 	m := manifest.Manifest{
 		Identity: s.slot.Identity, Name: name, Version: version, Threshold: k, Split: hex.EncodeToString(split[:16]),
 		PayloadSize: len(s.payload), PayloadSHA256: sha256.Sum256(s.payload),
-		Policy: manifest.Policy{MinThreshold: k, MaxHolders: 255},
+		Policy: manifest.Policy{Refresh: true, MinThreshold: 2, MaxHolders: 255, Admission: admissionKey},
 	}
 	for i, holder := range holders {
 		s.shares[holder] = shares[i]
@@ -231,7 +268,7 @@ func (s *kept) push(t *testing.T, at *member) {
 // has wants a guardian to have its very share at the version that was pushed.
 func (s *kept) has(t *testing.T, at *member) {
 	t.Helper()
-	got, err := at.node.Pull(t.Context(), s.slot, nil, guardian.Caller{Proof: 2})
+	got, err := at.node.Pull(t.Context(), s.slot, nil, nil, guardian.Caller{Proof: 2})
 	if err != nil || !bytes.Equal(got.Data, s.shares[at]) || got.Version != s.version {
 		t.Errorf("%s has version %d, %v; want version %d and its share byte for byte", at.id, got.Version, err, s.version)
 	}

@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/guardian"
-	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/repair/check"
-	"github.com/vault-guardian/guardian/repair/record"
 	"github.com/vault-guardian/guardian/repair/recovery"
 )
 
@@ -25,20 +25,15 @@ type Route struct {
 
 // Bounds of request bodies, in bytes.
 const (
-	maxSmall  = 16 << 10
-	maxOffers = 128 << 10 // 255 offers
-	maxBucket = 2*manifest.MaxSize + maxSmall
-	maxNotice = 64 << 10 // 100 slots
+	maxSmall    = 16 << 10
+	maxOffers   = 128 << 10 // 255 offers
+	maxBucket   = 2*record.MaxSize + maxSmall
+	maxNotice   = 64 << 10  // 100 slots
+	maxStanding = 128 << 10 // 256 records
+	// maxCertificates is for a whole round: base64 of check.MaxChains, or of one
+	// chain, and 510 followers.
+	maxCertificates = backend.MaxObjectSize
 )
-
-// checkSteps are the routes of a check.
-var checkSteps = map[string]check.Step{
-	RouteCheckOpen:    check.StepOpen,
-	RouteCheckDeal:    check.StepDeal,
-	RouteCheckReceive: check.StepReceive,
-	RouteCheckSeal:    check.StepSeal,
-	RouteCheckAnswer:  check.StepAnswer,
-}
 
 // Routes are all of them.
 func Routes() []Route {
@@ -49,9 +44,11 @@ func Routes() []Route {
 		{RouteInventory, maxSmall},
 		{RouteBucket, maxBucket},
 		{RouteNotice, maxNotice},
+		{RouteStanding, maxStanding},
+		{RouteCertificates, maxCertificates},
 	}
-	for path := range checkSteps {
-		routes = append(routes, Route{path, check.MaxRequest})
+	for _, step := range check.Steps() {
+		routes = append(routes, Route{RouteCheck + string(step), int64(step.MaxRequest())})
 	}
 	return routes
 }
@@ -67,9 +64,12 @@ func (r *Repairer) answerers() map[string]answerer {
 		RouteInventory:  answering(r.scrubber.answerInventory),
 		RouteBucket:     answering(r.scrubber.answerBucket),
 		RouteNotice:     answering(r.scrubber.answerNotice),
+
+		RouteStanding:     answering(r.answerStanding),
+		RouteCertificates: answering(r.answerCertificates),
 	}
-	for path, step := range checkSteps {
-		all[path] = func(ctx context.Context, caller ed25519.PublicKey, body []byte) ([]byte, error) {
+	for _, step := range check.Steps() {
+		all[RouteCheck+string(step)] = func(ctx context.Context, caller ed25519.PublicKey, body []byte) ([]byte, error) {
 			answer, err := r.checks.Serve(ctx, caller, step, body)
 			return answer, refusalOf(err)
 		}
@@ -148,15 +148,12 @@ func slotOf(identity, name string) (guardian.Slot, error) {
 	return slot, nil
 }
 
-func (n RecordName) slot() (guardian.Slot, error) {
-	if len(n.Hash) != sha256.Size {
+// slotNamed checks the name of a record that came over the wire.
+func slotNamed(ref record.Ref) (guardian.Slot, error) {
+	if len(ref.Hash) != sha256.Size {
 		return guardian.Slot{}, malformed("the hash of a record has %d bytes", sha256.Size)
 	}
-	return slotOf(n.Identity, n.Name)
-}
-
-func nameOf(r *record.Record) RecordName {
-	return RecordName{Identity: r.Identity, Name: r.Name, Version: r.Version, Epoch: r.Epoch, Hash: r.Hash[:]}
+	return slotOf(ref.Identity, ref.Name)
 }
 
 // pointOf makes a point of a number that came over the wire: 256 would be 0 in

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/record"
+	"github.com/vault-guardian/guardian/repair/round"
 )
 
 // heal brings this node's shares of a slot to what their records say, and tells
@@ -24,7 +26,9 @@ func (r *Repairer) heal(ctx context.Context, slot guardian.Slot) (Report, error)
 	report.Before = r.health(p, target)
 	needed := p.needed()
 	err = r.recoverAll(ctx, p, needed, &report)
-	if len(needed) > 0 {
+	left, leaving := r.leave(ctx, p)
+	err = errors.Join(err, leaving)
+	if len(needed) > 0 || left {
 		err = errors.Join(err, r.examine(ctx, p))
 	}
 	if err == nil && p.isHopeless() {
@@ -65,26 +69,123 @@ func (r *Repairer) recoverAll(ctx context.Context, p *patient, needed []*candida
 }
 
 func (r *Repairer) recoverInto(ctx context.Context, p *patient, c *candidate, report *Report) error {
-	share, spent, err := r.recoverShare(ctx, c)
-	report.Bytes += spent
+	if err := r.mayGoOn(ctx, p, c); err != nil {
+		return err
+	}
+	share, err := r.preparedShare(ctx, p, c)
+	if share == nil && err == nil {
+		var spent int64
+		share, spent, err = r.recoverShare(ctx, c)
+		report.Bytes += spent
+	}
 	if err != nil {
 		return fmt.Errorf("recovering the share of version %d: %w", c.Version, err)
 	}
 	defer clear(share)
-	if err := r.cfg.Node.Mend(ctx, p.slot, guardian.Share{Data: share, Version: c.Version, Manifest: c.raw}); err != nil {
-		return fmt.Errorf("storing the recovered share of version %d: %w", c.Version, err)
+	err = r.cfg.Node.Mend(ctx, p.slot, c.share(share))
+	noLonger := errors.Is(err, guardian.ErrNotMended) && !errors.Is(err, guardian.ErrForked) && p.isSuperseded(c.Record)
+	if err != nil && !noLonger {
+		return r.alarmed(p.slot, c, fmt.Errorf("storing the recovered share of version %d: %w", c.Version, err))
+	}
+	return r.settle(ctx, []*record.Record{c.Record})
+}
+
+// mayGoOn refuses a record beside another one that came of the same: which of the
+// two stands is for an operator to say.
+func (r *Repairer) mayGoOn(ctx context.Context, p *patient, c *candidate) error {
+	err := r.mayFollow(ctx, c.Record)
+	if errors.Is(err, round.ErrForgotten) {
+		r.askHolders(ctx, p, c.Record)
+		err = nil
+	}
+	if other := p.forkOf(c); err == nil && other != nil {
+		err = fmt.Errorf("%w: records %x and %x of version %d", guardian.ErrForked, c.Hash[:4], other.Hash[:4], c.Version)
+	}
+	return r.alarmed(p.slot, c, err)
+}
+
+// forkOf returns a record of the same dealing by the owner as another that neither
+// came of it nor led to it.
+func (p *patient) forkOf(c *candidate) *candidate {
+	for _, other := range slices.Concat(p.candidates, p.leaving) {
+		if other.Version == c.Version && other.Manifest.Split == c.Manifest.Split && !other.Follows(c.Hash) && !c.Follows(other.Hash) {
+			return other
+		}
 	}
 	return nil
 }
 
+// preparedShare is this node's share of a record as it was prepared; nil where
+// there is none.
+func (r *Repairer) preparedShare(ctx context.Context, p *patient, c *candidate) (share []byte, err error) {
+	if !c.prepared {
+		return nil, nil
+	}
+	prepared, err := r.cfg.Node.Prepared(ctx, p.slot)
+	for _, held := range prepared {
+		of, wrong := r.cfg.Node.ParseDraft(held.Share.Chain)
+		if share == nil && wrong == nil && of.Hash == c.Hash {
+			share = held.Share.Data
+			continue
+		}
+		clear(held.Share.Data)
+	}
+	return share, err
+}
+
+// leave erases what later records have given to others, and what is left here from
+// before them of an older version that too few have to recover this node's share.
+func (r *Repairer) leave(ctx context.Context, p *patient) (tried bool, err error) {
+	var errs []error
+	for _, c := range slices.Concat(p.leaving, p.candidates) {
+		gone := !names(c.Record, r.ownKey()) && (p.replaces(c.Record) || p.mayHaveLeft(c.Record, r.ownKey()))
+		if gone || p.isHopelessOlder(c) {
+			errs = append(errs, r.leaveFor(ctx, p, c))
+		}
+	}
+	return len(errs) > 0, errors.Join(errs...)
+}
+
+// isHopelessOlder tells whether what is here is from before the record, of a version
+// that is not the current one, and everybody has answered and too few can recover
+// the record's share.
+func (p *patient) isHopelessOlder(c *candidate) bool {
+	return p.silent == 0 && p.outdated(c) && !c.recoverable() && c.Version < p.found.Version
+}
+
+// leaveFor erases what one record has given to others.
+func (r *Repairer) leaveFor(ctx context.Context, p *patient, c *candidate) error {
+	if err := r.mayGoOn(ctx, p, c); err != nil {
+		return err
+	}
+	if err := r.cfg.Node.Release(ctx, p.slot, c.raw); err != nil {
+		return r.alarmed(p.slot, c, fmt.Errorf("giving up the share of version %d: %w", c.Version, err))
+	}
+	return r.settle(ctx, []*record.Record{c.Record})
+}
+
+// alarmed passes an error on, and cries where two rounds have committed
+// different records in the place of one.
+func (r *Repairer) alarmed(slot guardian.Slot, c *candidate, err error) error {
+	if errors.Is(err, guardian.ErrForked) {
+		r.forks.Add(1)
+		if r.alarms.first(slot, r.ownKey(), r.cfg.Now()) {
+			r.log.Error("ALARM: two rounds have moved one share to different places; nothing more is erased of it",
+				"identity", slot.Short(), "version", c.Version, "epoch", c.Epoch)
+		}
+	}
+	return err
+}
+
 // needed are the records whose share is to be recovered: that of the newest
-// version that can be, unless this node has it or knows a later one, and those of
-// retained versions that are damaged here.
+// version that can be, unless this node has it or knows a later one, those of
+// retained versions that are damaged here, and those that wait here prepared.
 func (p *patient) needed() []*candidate {
 	var needed []*candidate
 	for _, c := range p.candidates {
 		newest := (len(needed) == 0 || needed[0].Version == c.Version) && p.lacks(c)
-		if c.recoverable() && (newest || p.damaged(c.Version)) {
+		inserted := c.prepared && !p.holds(c.Version)
+		if c.recoverable() && (newest || inserted || p.damaged(c.Version) || p.outdated(c)) {
 			needed = append(needed, c)
 		}
 	}
@@ -94,6 +195,13 @@ func (p *patient) needed() []*candidate {
 // lacks tells whether the node has nothing to set against the version of c.
 func (p *patient) lacks(c *candidate) bool {
 	return !p.found.Known || p.found.Damaged || c.Version > p.found.Version
+}
+
+// outdated tells whether the share here is of a record that c came of.
+func (p *patient) outdated(c *candidate) bool {
+	return slices.ContainsFunc(p.mine, func(mine *record.Record) bool {
+		return mine.Version == c.Version && mine.Hash != c.Hash && c.Follows(mine.Hash)
+	})
 }
 
 // damaged tells whether the node keeps a share of that version that is not
@@ -123,8 +231,11 @@ func (p *patient) verdict() error {
 	// A version that others have and this node lacks can be had once more of its
 	// holders answer; where all have answered it was never pushed to enough.
 	for _, c := range p.candidates {
-		if p.silent > 0 && c.Version > p.found.Version && !p.isDeleted(c) {
+		switch {
+		case p.silent > 0 && c.Version > p.found.Version && !p.isDeleted(c):
 			return p.stuck(fmt.Sprintf("version %d is missing here", c.Version))
+		case p.outdated(c):
+			return p.stuck(fmt.Sprintf("the share of version %d was moved on, and that of epoch %d is missing here", c.Version, c.Epoch))
 		}
 	}
 	return nil

@@ -134,13 +134,13 @@ func TestTooFewHolders(t *testing.T) {
 	inFleet(t, 4, func(t *testing.T, w *fleet) {
 		s := w.keep(1, "", 1, 3, w.all...)
 		s.lose(t, w.all[0])
-		w.all[3].down = true
+		w.set(func() { w.all[3].down = true })
 		w.mend(s.slot, w.all[0])
 		status := statusOf(t, w.all[0])
 		if status.Queued != 1 || status.Items[0].Attempts == 0 || !strings.Contains(status.Items[0].LastError, "2 of 3 needed") {
 			t.Fatalf("the queue is %+v", status)
 		}
-		w.all[3].down = false
+		w.set(func() { w.all[3].down = false })
 		w.all[0].RunNow()
 		time.Sleep(time.Second)
 		synctest.Wait()

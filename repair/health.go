@@ -3,8 +3,10 @@ package repair
 import (
 	"context"
 	"crypto/ed25519"
+	"slices"
 
 	"github.com/vault-guardian/guardian/manifest"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // target is the generation that a report is about: the newest that can be
@@ -101,7 +103,7 @@ func (p *patient) stateOf(c *candidate, holder manifest.Holder, own ed25519.Publ
 			return StateGood
 		case g.Version == c.Version && !g.Sound:
 			state = StateCorrupt
-		case g.Version < c.Version && state == StateMissing:
+		case (g.Version < c.Version || g.Version == c.Version && g.Epoch < c.Epoch) && state == StateMissing:
 			state = StateStale
 		}
 	}
@@ -115,6 +117,8 @@ func (p *patient) ownState(c *candidate) string {
 	state := StateMissing
 	for _, held := range p.found.Held {
 		switch {
+		case held.Version == c.Version && held.Sound && held.Epoch < c.Epoch:
+			state = StateStale
 		case held.Version == c.Version && held.Sound:
 			return StateGood
 		case held.Version == c.Version:
@@ -126,24 +130,24 @@ func (p *patient) ownState(c *candidate) string {
 	return state
 }
 
-// notify hints to the holders whose shares were found bad that they may want to
-// look, each once an hour: two that each find fault with the other would have no
-// rest. What becomes of it is theirs.
+// notify hints to those whose shares were found bad, or are no longer to be, that
+// they may want to look, each once an hour: two that each find fault with the
+// other would have no rest. What becomes of it is theirs.
 func (r *Repairer) notify(ctx context.Context, p *patient, target *candidate) {
-	if target == nil || !target.recoverable() {
-		return
-	}
-	var bad []ed25519.PublicKey
-	for _, holder := range target.Holders {
-		switch p.stateOf(target, holder, r.ownKey()) {
-		case StateCorrupt, StateMissing, StateStale:
-			if !holder.Key.Equal(r.ownKey()) && r.noticed.first(p.slot, holder.Key, r.cfg.Now()) {
-				bad = append(bad, holder.Key)
+	told := p.leftBehind()
+	if target != nil && target.recoverable() {
+		for _, holder := range target.Holders {
+			switch p.stateOf(target, holder, r.ownKey()) {
+			case StateCorrupt, StateMissing, StateStale:
+				told = append(told, holder.Key)
 			}
 		}
 	}
+	told = slices.DeleteFunc(told, func(key ed25519.PublicKey) bool {
+		return key.Equal(r.ownKey()) || !r.noticed.first(p.slot, key, r.cfg.Now())
+	})
 	request := NoticeRequest{[]SlotName{{p.slot.Identity, p.slot.Name}}}
-	sideBySide(bad, surveysAtOnce, func(key ed25519.PublicKey) {
+	sideBySide(told, surveysAtOnce, func(key ed25519.PublicKey) {
 		conn, err := r.dial(key)
 		if err != nil {
 			return
@@ -151,5 +155,22 @@ func (r *Repairer) notify(ctx context.Context, p *patient, target *candidate) {
 		defer conn.Close()
 		_, err = call[NoticeAnswer](ctx, conn, RouteNotice, request)
 		r.log.Debug("told a guardian that a share of it may be damaged", "identity", p.slot.Short(), "error", err)
+	})
+}
+
+// leftBehind are those who have a share of a record that one of this node's came
+// of, and none of that: no certificate has reached them.
+func (p *patient) leftBehind() (keys []ed25519.PublicKey) {
+	for key, answer := range p.answers {
+		if slices.ContainsFunc(answer.Generations, func(g Generation) bool { return p.hasMoved(g, key) }) {
+			keys = append(keys, ed25519.PublicKey(key))
+		}
+	}
+	return keys
+}
+
+func (p *patient) hasMoved(g Generation, holder string) bool {
+	return g.Sound && slices.ContainsFunc(p.mine, func(mine *record.Record) bool {
+		return !names(mine, ed25519.PublicKey(holder)) && string(g.Hash) != string(mine.Hash[:]) && followsAny(mine, [][]byte{g.Hash})
 	})
 }

@@ -15,7 +15,7 @@ func (r *Repairer) answerOffer(ctx context.Context, caller ed25519.PublicKey, re
 	if err != nil {
 		return OfferAnswer{}, err
 	}
-	of, share, err := r.holding(ctx, request.RecordName)
+	of, share, err := r.holding(ctx, request.Ref)
 	if err != nil {
 		return OfferAnswer{}, err
 	}
@@ -33,7 +33,7 @@ func (r *Repairer) answerContribute(ctx context.Context, caller ed25519.PublicKe
 	if err != nil {
 		return ContributeAnswer{}, err
 	}
-	of, share, err := r.holding(ctx, request.RecordName)
+	of, share, err := r.holding(ctx, request.Ref)
 	if err != nil {
 		return ContributeAnswer{}, err
 	}

@@ -13,7 +13,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // Slots are sorted into buckets by the first byte of their identity.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/guardian"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 const (
@@ -178,11 +178,11 @@ func (s *scrubber) ownRecord(found guardian.Examined) (*record.Record, []byte) {
 	if live == nil {
 		return nil, nil
 	}
-	of, err := readRecord(s.cfg.Node, live.Share.Manifest)
+	of, err := s.cfg.Node.ParseRecord(live.Share.Record())
 	if err != nil || !names(of, s.own) {
 		return nil, nil
 	}
-	return of, live.Share.Manifest
+	return of, live.Share.Record()
 }
 
 // names tells whether there is a record and it has the key.

@@ -16,12 +16,12 @@ import (
 
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/manifest"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 func recordNo(t testing.TB, i int, name string, version uint64, holders ...*scrubNode) *record.Record {
 	t.Helper()
-	of, err := record.OfManifest(ownerNo(i).manifestFor(t, name, version, holders...))
+	of, err := record.Parse(ownerNo(i).manifestFor(t, name, version, holders...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestInventoryIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		of, _ := record.OfManifest(signed)
+		of, _ := record.Parse(signed)
 		leftOut += all.add(of, own.public(), isMember)
 	}
 	if len(all) != maxInventoried || leftOut != 2*254-maxInventoried || !all.valid() {
@@ -262,7 +262,7 @@ func TestBucketPages(t *testing.T) {
 				if last != (guardian.Slot{}) && compareSlots(last, slot) >= 0 || bucketOf(e.Identity) != byte(at) {
 					t.Errorf("%v behind %v in bucket %x", slot, last, at)
 				}
-				of, err := record.OfManifest(e.Record)
+				of, err := record.Parse(e.Record)
 				if err != nil || of.Version != e.Version || want[slot] != e.Version {
 					t.Errorf("%v at version %d, %v", slot, e.Version, err)
 				}

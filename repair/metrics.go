@@ -19,6 +19,9 @@ var (
 	repairs     = figure{prometheus.NewDesc("guardian_repairs_total", "Repairs that ended, by outcome.", []string{"outcome"}, nil), prometheus.CounterValue}
 	repairBytes = figure{prometheus.NewDesc("guardian_repair_bytes_total", "Bytes of shares that repair sent and received.", nil, nil), prometheus.CounterValue}
 
+	movedRounds = figure{prometheus.NewDesc("guardian_refresh_rounds_total", "Rounds of refresh and redistribution that this process led, by outcome.", []string{"outcome"}, nil), prometheus.CounterValue}
+	forks       = figure{prometheus.NewDesc("guardian_refresh_forks_total", "Times that a record was refused as another one was committed over the same shares. Alarm on any.", nil, nil), prometheus.CounterValue}
+
 	scrubRunning  = figure{prometheus.NewDesc("guardian_scrub_running", "1 while this process scrubs.", nil, nil), prometheus.GaugeValue}
 	scrubSlots    = figure{prometheus.NewDesc("guardian_scrub_slots_total", "Slots that this process has scrubbed.", nil, nil), prometheus.CounterValue}
 	scrubFinished = figure{prometheus.NewDesc("guardian_scrub_last_finished_timestamp_seconds", "When the last whole scrub of the storage ended; 0 before the first.", nil, nil), prometheus.GaugeValue}
@@ -27,7 +30,7 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, f := range []figure{queueLength, repairs, repairBytes, scrubRunning, scrubSlots, scrubFinished, scrubFound} {
+	for _, f := range []figure{queueLength, repairs, repairBytes, movedRounds, forks, scrubRunning, scrubSlots, scrubFinished, scrubFound} {
 		descs <- f.desc
 	}
 }
@@ -46,6 +49,9 @@ func (c *collector) Collect(into chan<- prometheus.Metric) {
 		put(repairs, float64(n), outcome)
 	}
 	put(repairBytes, float64(totals.Bytes))
+	put(movedRounds, float64(r.rounds.committed.Load()), "committed")
+	put(movedRounds, float64(r.rounds.failed.Load()), "failed")
+	put(forks, float64(r.forks.Load()))
 	collectScrub(r.scrubber.progress(), put)
 }
 
@@ -59,7 +65,7 @@ func collectScrub(p ScrubProgress, put func(figure, float64, ...string)) {
 	put(scrubFinished, float64(p.Last.FinishedNS)/1e9)
 	for state, n := range map[string]int64{
 		"good": p.Last.Good, "corrupt": p.Last.Corrupt, "missing": p.Last.Missing, "stale": p.Last.Stale, "lacking": p.Last.Lacking,
-		"deleted": p.Last.Deleted, "orphaned": p.Last.Orphaned, "alone": p.Last.Alone, "without_manifest": p.Last.WithoutManifest,
+		"deleted": p.Last.Deleted, "moved": p.Last.Moved, "orphaned": p.Last.Orphaned, "alone": p.Last.Alone, "without_manifest": p.Last.WithoutManifest,
 	} {
 		put(scrubFound, float64(n), state)
 	}

@@ -16,7 +16,8 @@ const (
 	noticeAgain       = time.Hour
 )
 
-// noticed remembers the hints that were given. It is safe for concurrent use.
+// noticed remembers the hints that were given, those in this node's own log as
+// told to itself. It is safe for concurrent use.
 type noticed struct {
 	mu    sync.Mutex
 	given *simplelru.LRU[notice, time.Time]

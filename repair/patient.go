@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/guardian"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // surveysAtOnce bounds how many guardians one survey asks side by side.
@@ -29,8 +29,13 @@ type patient struct {
 	asked, shown map[string]bool
 	// silent is how many of those asked did not answer.
 	silent int
-	// candidates are the records known, newest first.
-	candidates []*candidate
+	// mine are the records of the sound shares here.
+	mine []*record.Record
+	// candidates are the records known that name this node, newest first, and
+	// leaving those that came of one of which a share is here and do not. learnt is
+	// how many of them others have shown.
+	candidates, leaving []*candidate
+	learnt              int
 }
 
 // candidate is one record, and the others who say that they hold a sound share
@@ -39,25 +44,41 @@ type candidate struct {
 	*record.Record
 	raw     []byte
 	helpers []ed25519.PublicKey
+	// prepared: this node's share of it is here, and waits for the certificate
+	// that the record now has.
+	prepared bool
 }
 
-func (c *candidate) recoverable() bool { return len(c.helpers) >= c.Threshold }
+func (c *candidate) recoverable() bool { return c.prepared || len(c.helpers) >= c.Threshold }
+
+// share is what is stored of a share of the record.
+func (c *candidate) share(data []byte) guardian.Share {
+	if c.Epoch == 0 {
+		return guardian.Share{Data: data, Version: c.Version, Manifest: c.raw}
+	}
+	signed, _ := record.ManifestOf(c.raw) // of what was parsed
+	return guardian.Share{Data: data, Version: c.Version, Epoch: c.Epoch, Manifest: signed, Chain: c.raw}
+}
+
+func newPatient(slot guardian.Slot, own ed25519.PublicKey) *patient {
+	return &patient{slot: slot, answers: map[string]SurveyAnswer{}, asked: map[string]bool{string(own): true}, shown: map[string]bool{}}
+}
 
 // visit examines a slot here, and asks those who may hold it: the holders of the
 // records known, and who is remembered to know the slot; from their records
 // further holders follow. Only where all that leads to no record are all members
 // asked: an identity that was made from a passphrase is not for everybody to see.
 func (r *Repairer) visit(ctx context.Context, slot guardian.Slot) (*patient, error) {
-	p := &patient{slot: slot, answers: map[string]SurveyAnswer{}, asked: map[string]bool{string(r.ownKey()): true}, shown: map[string]bool{}}
+	p := newPatient(slot, r.ownKey())
 	if err := r.examine(ctx, p); err != nil {
 		return nil, err
 	}
-	claimed, err := r.cfg.Node.ClaimedManifests(ctx, slot)
+	claimed, err := r.cfg.Node.ClaimedRecords(ctx, slot)
 	if err != nil {
-		return nil, fmt.Errorf("looking for manifests: %w", err)
+		return nil, fmt.Errorf("looking for records: %w", err)
 	}
 	for _, raw := range claimed {
-		r.learn(p, raw)
+		r.learn(p, raw, true)
 	}
 	asking, cancel := context.WithTimeout(ctx, surveyTime)
 	defer cancel()
@@ -66,15 +87,37 @@ func (r *Repairer) visit(ctx context.Context, slot guardian.Slot) (*patient, err
 		r.askAround(asking, p, r.memberKeys())
 	}
 	p.countHelpers()
-	return p, ctx.Err()
+	return p, r.findPrepared(ctx, p)
+}
+
+// findPrepared tells which of the records this node has prepared a share of.
+func (r *Repairer) findPrepared(ctx context.Context, p *patient) error {
+	if !slices.ContainsFunc(p.candidates, func(c *candidate) bool { return c.Epoch > 0 }) {
+		return ctx.Err()
+	}
+	prepared, err := r.cfg.Node.Prepared(ctx, p.slot)
+	if err != nil {
+		return fmt.Errorf("looking for prepared shares: %w", err)
+	}
+	for _, held := range prepared {
+		clear(held.Share.Data)
+		of, err := r.cfg.Node.ParseDraft(held.Share.Chain)
+		if err != nil {
+			continue
+		}
+		if c := p.candidate(of.Hash[:]); c != nil {
+			c.prepared = true
+		}
+	}
+	return nil
 }
 
 const (
 	// surveyTime bounds all that is asked before a repair, callTime each call.
 	surveyTime = 30 * time.Second
 	callTime   = 10 * time.Second
-	// maxCandidates bounds the records of one slot.
-	maxCandidates = 16
+	// maxLearnt bounds the records of one slot that others show.
+	maxLearnt = 16
 )
 
 // isUnexplained tells whether there is no record at all, or none of a version
@@ -128,31 +171,84 @@ func (r *Repairer) examine(ctx context.Context, p *patient) (err error) {
 		return fmt.Errorf("examining what is stored: %w", err)
 	}
 	wipeHeld(p.found.Held)
+	p.mine = nil
 	for _, held := range p.found.Held {
-		if held.Sound {
-			r.learn(p, held.Share.Manifest)
+		if !held.Sound {
+			continue
 		}
+		if of, err := r.cfg.Node.ParseRecord(held.Share.Record()); err == nil {
+			p.mine = append(p.mine, of)
+		}
+		r.learn(p, held.Share.Record(), true)
 	}
 	return nil
 }
 
-// learn takes a record in if it is one of the slot that names this node.
-func (r *Repairer) learn(p *patient, raw []byte) {
-	of, err := readRecord(r.cfg.Node, raw)
+// learn takes a record in if it is one of the slot that names this node, or came
+// of one of which a share is here. Of what others show there is a bound.
+func (r *Repairer) learn(p *patient, raw []byte, own bool) {
+	of, err := r.cfg.Node.ParseRecord(raw)
 	if err != nil || of.Identity != p.slot.Identity || of.Name != p.slot.Name || p.candidate(of.Hash[:]) != nil {
 		return
 	}
-	if _, named := of.Of(r.ownKey()); !named || len(p.candidates) == maxCandidates {
+	if !names(of, r.ownKey()) && !p.replaces(of) && !p.mayHaveLeft(of, r.ownKey()) {
 		return
 	}
-	p.candidates = append(p.candidates, &candidate{Record: of, raw: raw})
-	slices.SortFunc(p.candidates, func(a, b *candidate) int {
+	if !own {
+		if p.learnt == maxLearnt {
+			return
+		}
+		p.learnt++
+	}
+	r.take(p, of, raw)
+}
+
+// take adds a record of the slot.
+func (r *Repairer) take(p *patient, of *record.Record, raw []byte) *candidate {
+	if c := p.candidate(of.Hash[:]); c != nil {
+		return c
+	}
+	c := &candidate{Record: of, raw: raw}
+	if names(of, r.ownKey()) {
+		p.candidates = inOrder(append(p.candidates, c))
+	} else {
+		p.leaving = inOrder(append(p.leaving, c))
+	}
+	return c
+}
+
+func inOrder(all []*candidate) []*candidate {
+	slices.SortFunc(all, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(b.Version, a.Version), cmp.Compare(b.Epoch, a.Epoch), bytes.Compare(a.Hash[:], b.Hash[:]))
 	})
+	return all
+}
+
+// replaces tells whether a record came of one whose share is here, sound or not.
+func (p *patient) replaces(of *record.Record) bool {
+	return slices.ContainsFunc(p.present(), func(here *record.Record) bool { return here.Hash != of.Hash && of.Follows(here.Hash) })
+}
+
+// mayHaveLeft tells whether a record came of one that names this node, which does
+// not know what it has.
+func (p *patient) mayHaveLeft(of *record.Record, own ed25519.PublicKey) bool {
+	return p.found.Damaged && of.Named(own)
+}
+
+// present are the records of the shares here, and those that damaged ones may be
+// of.
+func (p *patient) present() []*record.Record {
+	all := slices.Clone(p.mine)
+	for _, c := range p.candidates {
+		if p.damaged(c.Version) {
+			all = append(all, c.Record)
+		}
+	}
+	return all
 }
 
 func (p *patient) candidate(hash []byte) *candidate {
-	for _, c := range p.candidates {
+	for _, c := range slices.Concat(p.candidates, p.leaving) {
 		if bytes.Equal(c.Hash[:], hash) {
 			return c
 		}
@@ -164,7 +260,7 @@ func (p *patient) candidate(hash []byte) *candidate {
 func (r *Repairer) survey(ctx context.Context, p *patient, keys []ed25519.PublicKey) {
 	var mu sync.Mutex
 	sideBySide(keys, surveysAtOnce, func(key ed25519.PublicKey) {
-		answer, err := r.askSurvey(ctx, key, p.slot, false)
+		answer, err := r.askSurvey(ctx, key, p, false)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
@@ -175,7 +271,7 @@ func (r *Repairer) survey(ctx context.Context, p *patient, keys []ed25519.Public
 	})
 }
 
-func (r *Repairer) askSurvey(ctx context.Context, key ed25519.PublicKey, slot guardian.Slot, records bool) (SurveyAnswer, error) {
+func (r *Repairer) askSurvey(ctx context.Context, key ed25519.PublicKey, p *patient, records bool) (SurveyAnswer, error) {
 	conn, err := r.dial(key)
 	if err != nil {
 		return SurveyAnswer{}, err
@@ -183,7 +279,11 @@ func (r *Repairer) askSurvey(ctx context.Context, key ed25519.PublicKey, slot gu
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	return call[SurveyAnswer](ctx, conn, RouteSurvey, SurveyRequest{slot.Identity, slot.Name, records})
+	request := SurveyRequest{Identity: p.slot.Identity, Name: p.slot.Name, Records: records}
+	for _, of := range p.present() {
+		request.Holding = append(request.Holding, of.Hash[:])
+	}
+	return call[SurveyAnswer](ctx, conn, RouteSurvey, request)
 }
 
 // learnRecords fetches the records that are claimed and not known, first those
@@ -196,13 +296,13 @@ func (r *Repairer) learnRecords(ctx context.Context, p *patient) {
 			return
 		}
 		p.shown[string(key)] = true
-		answer, err := r.askSurvey(ctx, key, p.slot, true)
+		answer, err := r.askSurvey(ctx, key, p, true)
 		if err != nil {
 			p.silent++
 			continue
 		}
 		for _, g := range answer.Generations {
-			r.learn(p, g.Record)
+			r.learn(p, g.Record, false)
 		}
 	}
 }

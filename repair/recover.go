@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vault-guardian/guardian/record"
+	"github.com/vault-guardian/guardian/repair/check"
 	"github.com/vault-guardian/guardian/repair/recovery"
 )
 
@@ -49,6 +51,9 @@ func (r *Repairer) recoverShare(ctx context.Context, c *candidate) (share []byte
 			share, err = recovery.Rebuild(c.Record, own.X, masked)
 		}
 		wipeAll(masked)
+		if errors.Is(err, record.ErrNoHash) {
+			err = r.vouchFor(ctx, c, own.X, share)
+		}
 		switch {
 		case err == nil:
 			return share, spent, nil
@@ -62,6 +67,33 @@ func (r *Repairer) recoverShare(ctx context.Context, c *candidate) (share []byte
 		}
 	}
 	return nil, spent, fmt.Errorf("after %d sets of helpers: %w", maxSets, recovery.ErrMismatch)
+}
+
+// vouchFor has a share audited together with those of the other holders before
+// it is stored, where the record has no hash to compare it with: its holder took
+// no part in the round.
+func (r *Repairer) vouchFor(ctx context.Context, c *candidate, x byte, share []byte) error {
+	batch, err := check.NewBatch([]*record.Record{c.Record})
+	if err != nil {
+		clear(share)
+		return err
+	}
+	source := func(context.Context, record.Ref) (*record.Record, []byte, error) {
+		return c.Record, bytes.Clone(share), nil
+	}
+	lines := newLines(r, c.Record)
+	lines.own = check.NewHolder(r.cfg.Key, check.Config{Source: source}, r.cfg.Now)
+	defer lines.own.Close()
+	defer lines.close()
+	verdict, err := check.Run(ctx, check.Params{Batch: batch}, lines.call)
+	if err == nil && slices.Contains(verdict.Sound, x) {
+		return nil
+	}
+	clear(share)
+	if err != nil {
+		return fmt.Errorf("auditing a recovered share that has no hash: %w", err)
+	}
+	return fmt.Errorf("%w: the audit of a share without a hash does not find it sound", recovery.ErrMismatch)
 }
 
 // helping is one helper of a round, and the connection that its offer belongs
@@ -141,7 +173,7 @@ func (r *Repairer) askOffer(ctx context.Context, c *candidate, x byte, h *helpin
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	answer, err := call[OfferAnswer](ctx, conn, RouteOffer, OfferRequest{nameOf(c.Record), int(x)})
+	answer, err := call[OfferAnswer](ctx, conn, RouteOffer, OfferRequest{c.Ref(), int(x)})
 	if err == nil {
 		h.offer, err = answer.offer()
 	}
@@ -157,7 +189,7 @@ func (r *Repairer) askOffer(ctx context.Context, c *candidate, x byte, h *helpin
 }
 
 func (r *Repairer) askParts(ctx context.Context, c *candidate, x byte, chosen []*helping) {
-	request := ContributeRequest{RecordName: nameOf(c.Record), X: int(x)}
+	request := ContributeRequest{Ref: c.Ref(), X: int(x)}
 	for _, h := range chosen {
 		request.Offers = append(request.Offers, offerAnswer(h.offer))
 	}

@@ -8,17 +8,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/repair"
-	"github.com/vault-guardian/guardian/repair/record"
 )
 
-func named(t *testing.T, s *kept) repair.RecordName {
+func named(t *testing.T, s *kept) record.Ref {
 	t.Helper()
-	of, err := record.OfManifest(s.signed)
+	of, err := record.Parse(s.signed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return repair.RecordName{Identity: of.Identity, Name: of.Name, Version: of.Version, Hash: of.Hash[:]}
+	return of.Ref()
 }
 
 // Who asks for a share that the record does not give to the key that it has
@@ -28,7 +28,7 @@ func TestOthersShares(t *testing.T) {
 		s := w.keep(1, "", 1, 3, w.all[:5]...)
 		name, helper := named(t, s), w.all[0]
 		offer := func(caller ed25519.PublicKey, x int) error {
-			_, err := ask[repair.OfferAnswer](t, helper, caller, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: x})
+			_, err := ask[repair.OfferAnswer](t, helper, caller, repair.RouteOffer, repair.OfferRequest{Ref: name, X: x})
 			return err
 		}
 		for _, x := range []int{2, 3, 4, 5} {
@@ -58,7 +58,7 @@ func TestOffers(t *testing.T) {
 		name, caller := named(t, s), w.all[4].public()
 		offers := func() (all []repair.OfferAnswer) {
 			for _, helper := range w.all[:4] {
-				made, err := ask[repair.OfferAnswer](t, helper, caller, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: 5})
+				made, err := ask[repair.OfferAnswer](t, helper, caller, repair.RouteOffer, repair.OfferRequest{Ref: name, X: 5})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -67,7 +67,7 @@ func TestOffers(t *testing.T) {
 			return all
 		}
 		redeem := func(by ed25519.PublicKey, x int, set []repair.OfferAnswer) error {
-			_, err := ask[repair.ContributeAnswer](t, w.all[0], by, repair.RouteContribute, repair.ContributeRequest{RecordName: name, X: x, Offers: set})
+			_, err := ask[repair.ContributeAnswer](t, w.all[0], by, repair.RouteContribute, repair.ContributeRequest{Ref: name, X: x, Offers: set})
 			return err
 		}
 		bent := func(change func(all []repair.OfferAnswer) []repair.OfferAnswer) []repair.OfferAnswer {

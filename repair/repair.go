@@ -12,12 +12,14 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/repair/check"
 	"github.com/vault-guardian/guardian/repair/recovery"
+	"github.com/vault-guardian/guardian/repair/round"
 )
 
 // Peers reaches other guardians by the keys that records name. It is safe for
@@ -26,16 +28,21 @@ type Peers interface {
 	// Dial returns a way to whoever holds the key, or ErrUnknownPeer. It does not
 	// wait: whether anybody answers, the first call tells.
 	Dial(key ed25519.PublicKey) (Conn, error)
-	// Members are the other guardians of the cluster.
+	// Members are the other guardians of the cluster, and Self is this one.
 	Members() []Member
+	Self() Member
 }
 
-// Member is one other guardian, as the cluster knows it.
+// Member is one guardian, as the cluster knows it.
 type Member struct {
-	Key           ed25519.PublicKey
-	NodeID        string
+	Key    ed25519.PublicKey
+	NodeID string
+	// Index is the share index, 0 while not known.
+	Index         int
 	FailureDomain string
 	Alive         bool
+	// Silent is how long nothing was heard of it.
+	Silent time.Duration
 }
 
 // Conn is one connection to one replica of one guardian, whose key was proved
@@ -81,6 +88,17 @@ type Config struct {
 	// BytesPerSecond bounds the shares that repair sends and receives; 0 is
 	// 4 MiB a second.
 	BytesPerSecond int
+	// Registry puts rounds in order; without one (nil) no share is moved.
+	Registry round.Registry
+	// Admission is the key that signed the roster that Peers go by; nil without a
+	// roster: then nobody new becomes a holder.
+	Admission ed25519.PublicKey
+	// RefreshInterval is how often all shares are dealt anew that this node leads
+	// the rounds of; 0 never.
+	RefreshInterval time.Duration
+	// ReplaceAfter is how long a holder must be silent for another member to take
+	// its place where the owner permits it; 0 never.
+	ReplaceAfter time.Duration
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// Logger hears what an operator should know; nobody does when nil.
@@ -99,7 +117,22 @@ type Repairer struct {
 	bandwidth  *bandwidth
 	acquainted *acquainted
 	noticed    *noticed
-	audits     audits
+	// alarms are those of the last hour, given to this node's own log.
+	alarms *noticed
+	audits audits
+	// order and ballots are nil without a registry.
+	order   *round.Rounds
+	ballots *round.Ballots
+	rounds  *rounds
+	// replaced is when holders that are gone were last looked for, by the loop
+	// that does so.
+	replaced time.Time
+	// resting are rounds that are not through, by where they lie, for the loop that
+	// goes on with them.
+	resting map[string]rest
+	// certifying has a place for each request with certificates that is judged.
+	certifying chan struct{}
+	forks      atomic.Int64
 	// auditAsked has what the next audit is about.
 	auditAsked chan []guardian.Slot
 	routes     map[string]answerer
@@ -108,14 +141,19 @@ type Repairer struct {
 // New returns a Repairer that does nothing by itself before Run.
 func New(cfg Config) *Repairer {
 	cfg.fill()
-	r := &Repairer{cfg: cfg, log: cfg.Logger, bandwidth: newBandwidth(cfg.BytesPerSecond), acquainted: newAcquainted(), noticed: newNoticed(), auditAsked: make(chan []guardian.Slot, 1)}
+	r := &Repairer{cfg: cfg, log: cfg.Logger, bandwidth: newBandwidth(cfg.BytesPerSecond), acquainted: newAcquainted(), noticed: newNoticed(), alarms: newNoticed(), auditAsked: make(chan []guardian.Slot, 1), rounds: newRounds(), resting: map[string]rest{}, certifying: make(chan struct{}, certificatesAtOnce)}
 	store := cfg.Node.Queue()
 	r.queue = newQueue(cfg, store, r.heal, r.namesOf)
 	r.scrubber = newScrubber(cfg, r.queue.add)
 	r.scrubber.told = r.acquainted.note
 	if cfg.Key != nil {
 		r.helper = recovery.NewHelper(cfg.Key, cfg.Now)
-		r.checks = check.NewHolder(cfg.Key, r.checked, cfg.Now)
+		r.checks = check.NewHolder(cfg.Key, check.Config{Source: r.checked, Permit: r.permitRound, Vote: r.vote, Store: r.prepare}, cfg.Now)
+	}
+	if cfg.Key != nil && cfg.Registry != nil {
+		r.order = round.New(cfg.Registry, cfg.Node.NodeID(), cfg.Now)
+		r.ballots = round.NewBallots(store, cfg.Node.Sealer(), r.order, cfg.Now)
+		r.scrubber.linger = r.dropLingering
 	}
 	r.routes = r.answerers()
 	return r
@@ -139,6 +177,9 @@ func (r *Repairer) Run(ctx context.Context) {
 	running.Go(func() { r.scrubber.run(ctx) })
 	running.Go(func() { r.queue.run(ctx) })
 	running.Go(func() { r.runAudits(ctx) })
+	running.Go(func() { r.runRounds(ctx) })
+	running.Go(func() { r.resumeRounds(ctx) })
+	running.Go(func() { r.triggerRounds(ctx) })
 	running.Go(func() { r.forget(ctx) })
 	running.Wait()
 }

@@ -38,7 +38,9 @@ type scrubber struct {
 	own     ed25519.PublicKey // nil without a node key
 	enqueue func(context.Context, Item) error
 	// told hears which guardian has told of a slot.
-	told    func(guardian.Slot, ed25519.PublicKey)
+	told func(guardian.Slot, ed25519.PublicKey)
+	// linger is called for a slot with shares that were prepared long ago.
+	linger  func(context.Context, guardian.Slot)
 	pace    *pacer
 	answers *pacedAnswers
 	hints   *hints
@@ -74,7 +76,7 @@ type scrubber struct {
 func newScrubber(cfg Config, enqueue func(context.Context, Item) error) *scrubber {
 	s := &scrubber{
 		cfg: cfg, log: cfg.Logger, store: cfg.Node.Queue(), enqueue: enqueue,
-		told: func(guardian.Slot, ed25519.PublicKey) {},
+		told: func(guardian.Slot, ed25519.PublicKey) {}, linger: func(context.Context, guardian.Slot) {},
 		pace: newPacer(), answers: newPacedAnswers(), hints: newHints(),
 		exchangeRules: pageExchangeRules, found: newFindings(), left: map[string]leftOver{},
 		replica: rand.Text(),

@@ -286,6 +286,8 @@ func (n *scrubNode) spoil(t testing.TB, slot guardian.Slot) {
 
 type scrubPeers struct{ of *scrubNode }
 
+func (p scrubPeers) Self() Member { return Member{Key: p.of.public(), NodeID: p.of.id, Alive: true} }
+
 func (p scrubPeers) Members() []Member {
 	var all []Member
 	for _, n := range p.of.world.nodes {

@@ -72,6 +72,9 @@ func (p *pass) visit(ctx context.Context, e guardian.Examined) error {
 	if err := p.queueBroken(ctx, e); err != nil {
 		return err
 	}
+	if e.Lingering > 0 {
+		p.linger(ctx, e.Slot)
+	}
 	p.take(e)
 	p.scrubbed.Add(1)
 	if err := p.saveIfDue(ctx); err != nil {
@@ -96,15 +99,15 @@ func (p *pass) take(e guardian.Examined) {
 	state.Report.count(e)
 	state.Hashes.add(e.Slot.Identity)
 	if live := liveOf(e); live != nil && p.own != nil {
-		p.inventory(live.Share.Manifest)
+		p.inventory(live.Share.Record())
 	}
 	state.After = SlotName(e.Slot)
 }
 
 // inventory adds what a share's manifest says to the digests; without one that
 // is sound there is nothing to compare.
-func (p *pass) inventory(manifest []byte) {
-	of, err := readRecord(p.cfg.Node, manifest)
+func (p *pass) inventory(chain []byte) {
+	of, err := p.cfg.Node.ParseRecord(chain)
 	if err != nil {
 		return
 	}
@@ -185,6 +188,6 @@ func (p *pass) finish(ctx context.Context) error {
 	p.mu.Unlock()
 	signal(p.passed)
 	p.log.Info("storage scrubbed", "slots", r.Slots, "good", r.Good, "corrupt", r.Corrupt, "missing", r.Missing,
-		"deleted", r.Deleted, "unreadable", r.Unreadable, "orphaned", r.Orphaned, "without_manifest", r.WithoutManifest, "bytes", r.Bytes)
+		"deleted", r.Deleted, "moved", r.Moved, "unreadable", r.Unreadable, "orphaned", r.Orphaned, "without_manifest", r.WithoutManifest, "bytes", r.Bytes)
 	return nil
 }

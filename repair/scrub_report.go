@@ -12,7 +12,7 @@ import (
 )
 
 // ScrubReport is what one pass over all slots has found so far, or in the end.
-// Each slot is one of Good, Corrupt, Missing, Deleted or Unreadable, but for one
+// Each slot is one of Good, Corrupt, Missing, Deleted, Moved or Unreadable, but for one
 // where only a push was begun; Stale and Lacking come
 // from what other guardians hold.
 type ScrubReport struct {
@@ -31,6 +31,8 @@ type ScrubReport struct {
 	Missing int64 `json:"missing"`
 	// Deleted slots hold a tombstone.
 	Deleted int64 `json:"deleted"`
+	// Moved slots have others as holders of their current version now.
+	Moved int64 `json:"moved"`
 	// Unreadable slots the storage would not give, or no key opens.
 	Unreadable int64 `json:"unreadable"`
 	// Stale slots have a later version elsewhere, Lacking ones are known
@@ -96,6 +98,7 @@ const (
 	foundNothing finding = iota // nothing was committed there
 	foundUnreadable
 	foundDeleted
+	foundMoved
 	foundGood
 	foundMissing
 	foundCorrupt
@@ -114,6 +117,9 @@ func judge(e guardian.Examined) finding {
 		return foundDeleted
 	}
 	worst := foundGood
+	if e.Moved {
+		worst = foundMoved
+	}
 	for _, held := range e.Held {
 		switch {
 		case held.Sound:
@@ -136,6 +142,8 @@ func (r *ScrubReport) count(e guardian.Examined) {
 		r.Good++
 	case foundDeleted:
 		r.Deleted++
+	case foundMoved:
+		r.Moved++
 	case foundMissing:
 		r.Missing++
 	case foundCorrupt:
@@ -144,7 +152,7 @@ func (r *ScrubReport) count(e guardian.Examined) {
 		r.Unreadable++
 	case foundNothing:
 	}
-	if e.Known && !e.Deleted && !e.Damaged {
+	if e.Known && !e.Deleted && !e.Moved && !e.Damaged {
 		r.Live++
 	}
 	if live := liveOf(e); live != nil {

@@ -119,7 +119,7 @@ func (s *scrubState) valid() bool {
 
 // valid keeps what was not counted from being reported as if it were.
 func (r *ScrubReport) valid() bool {
-	return min(r.Slots, r.Good, r.Corrupt, r.Missing, r.Deleted, r.Live, r.Bytes) >= 0 && r.HighestThreshold >= 0
+	return min(r.Slots, r.Good, r.Corrupt, r.Missing, r.Deleted, r.Moved, r.Live, r.Bytes) >= 0 && r.HighestThreshold >= 0
 }
 
 // saveState puts the progress if nobody else has, and returns its new revision.

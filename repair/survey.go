@@ -3,9 +3,11 @@ package repair
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"slices"
 
 	"github.com/vault-guardian/guardian/guardian"
-	"github.com/vault-guardian/guardian/repair/record"
+	"github.com/vault-guardian/guardian/record"
 )
 
 // answerSurvey tells a caller what this node holds of a slot. Sound shares are
@@ -25,7 +27,7 @@ func (r *Repairer) answerSurvey(ctx context.Context, caller ed25519.PublicKey, r
 		answer.Version = found.Version
 	}
 	for _, held := range found.Held {
-		if told, ok := r.generationFor(caller, held, request.Records); ok {
+		if told, ok := r.generationFor(caller, held, request); ok {
 			answer.Generations = append(answer.Generations, told)
 		}
 	}
@@ -33,28 +35,36 @@ func (r *Repairer) answerSurvey(ctx context.Context, caller ed25519.PublicKey, r
 	return answer, nil
 }
 
-func (r *Repairer) generationFor(caller ed25519.PublicKey, held guardian.Held, withRecord bool) (Generation, bool) {
+func (r *Repairer) generationFor(caller ed25519.PublicKey, held guardian.Held, request SurveyRequest) (Generation, bool) {
 	told := Generation{Version: held.Version, Epoch: held.Epoch}
 	if !held.Sound {
 		return told, true
 	}
-	of, err := readRecord(r.cfg.Node, held.Share.Manifest)
-	if err != nil {
-		return Generation{}, false
-	}
-	if _, named := of.Of(caller); !named {
+	of, err := r.cfg.Node.ParseRecord(held.Share.Record())
+	if err != nil || !of.Named(caller) && !followsAny(of, request.Holding) {
 		return Generation{}, false
 	}
 	told.Sound, told.Hash = true, of.Hash[:]
-	if withRecord {
-		told.Record = held.Share.Manifest
+	if request.Records {
+		told.Record = held.Share.Record()
 	}
 	return told, true
 }
 
+// maxHolding bounds the records that a caller says it has shares of.
+const maxHolding = maxGenerations
+
+// followsAny tells whether a record came of one whose hash the caller knows:
+// only those whom it named, and theirs, do.
+func followsAny(of *record.Record, hashes [][]byte) bool {
+	return slices.ContainsFunc(hashes[:min(len(hashes), maxHolding)], func(hash []byte) bool {
+		return len(hash) == sha256.Size && of.Follows([sha256.Size]byte(hash))
+	})
+}
+
 // holding is the sound share of this node that a record names, by its hash.
-func (r *Repairer) holding(ctx context.Context, name RecordName) (*record.Record, []byte, error) {
-	slot, err := name.slot()
+func (r *Repairer) holding(ctx context.Context, ref record.Ref) (*record.Record, []byte, error) {
+	slot, err := slotNamed(ref)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,7 +75,7 @@ func (r *Repairer) holding(ctx context.Context, name RecordName) (*record.Record
 	var of *record.Record
 	var share []byte
 	for _, held := range found.Held {
-		if candidate, err := readRecord(r.cfg.Node, held.Share.Manifest); held.Sound && err == nil && of == nil && name.names(candidate) {
+		if candidate, err := r.cfg.Node.ParseRecord(held.Share.Record()); held.Sound && err == nil && of == nil && ref.Names(candidate) {
 			of, share = candidate, held.Share.Data
 			continue
 		}
@@ -75,10 +85,6 @@ func (r *Repairer) holding(ctx context.Context, name RecordName) (*record.Record
 		return nil, nil, &RefusedError{CodeNoShare, "no sound share of that record is here"}
 	}
 	return of, share, nil
-}
-
-func (n RecordName) names(of *record.Record) bool {
-	return string(of.Hash[:]) == string(n.Hash) && of.Version == n.Version && of.Epoch == n.Epoch
 }
 
 func wipeHeld(held []guardian.Held) {

@@ -3,6 +3,9 @@ package repair
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/vault-guardian/guardian/record"
+	"github.com/vault-guardian/guardian/repair/round"
 )
 
 // Routes of the peer plane that a Repairer answers. All take and give one JSON
@@ -22,12 +25,15 @@ const (
 	// RouteNotice hints that a share of the one called may be damaged:
 	// NoticeRequest, NoticeAnswer.
 	RouteNotice = "/peer/v1/repair/notice"
-	// The steps of a check (package check), in order.
-	RouteCheckOpen    = "/peer/v1/check/open"
-	RouteCheckDeal    = "/peer/v1/check/deal"
-	RouteCheckReceive = "/peer/v1/check/receive"
-	RouteCheckSeal    = "/peer/v1/check/seal"
-	RouteCheckAnswer  = "/peer/v1/check/answer"
+	// RouteStanding asks whether a holder that was left out of a round has a sound
+	// share: StandingRequest, StandingAnswer.
+	RouteStanding = "/peer/v1/round/standing"
+	// RouteCertificates tells of committed rounds: CertificatesRequest,
+	// CertificatesAnswer.
+	RouteCertificates = "/peer/v1/round/certificates"
+	// RouteCheck begins the routes of the steps of a check or a redistribution,
+	// which package check names.
+	RouteCheck = "/peer/v1/check/"
 )
 
 // Codes of a RefusedError.
@@ -49,24 +55,16 @@ const (
 	CodeBusy = "busy"
 )
 
-// RecordName names a generation by its record. Whoever does not hold that very
-// record has nothing to do with the request.
-type RecordName struct {
-	Identity string `json:"identity"`
-	Name     string `json:"name,omitempty"`
-	Version  uint64 `json:"version"`
-	Epoch    uint64 `json:"epoch"`
-	// Hash is SHA-256 of the record, 32 bytes.
-	Hash []byte `json:"record"`
-}
-
-// SurveyRequest asks about one slot. Only generations are told of whose record
-// names the caller.
+// SurveyRequest asks about one slot. Only generations are told of whose record,
+// or one before it, names the caller.
 type SurveyRequest struct {
 	Identity string `json:"identity"`
 	Name     string `json:"name,omitempty"`
 	// Records asks for the records too.
 	Records bool `json:"records,omitempty"`
+	// Holding are the hashes of the records that the caller has shares of: who
+	// was left out of later ones is told of them, too.
+	Holding [][]byte `json:"holding,omitempty"`
 }
 
 // SurveyAnswer is what the one asked holds, newest first.
@@ -114,7 +112,7 @@ type Generation struct {
 
 // OfferRequest asks for an offer toward point X of the caller.
 type OfferRequest struct {
-	RecordName
+	record.Ref
 	X int `json:"x"`
 }
 
@@ -127,7 +125,7 @@ type OfferAnswer struct {
 
 // ContributeRequest redeems an offer among exactly K.
 type ContributeRequest struct {
-	RecordName
+	record.Ref
 	X      int           `json:"x"`
 	Offers []OfferAnswer `json:"offers"`
 }
@@ -189,4 +187,47 @@ type SlotName struct {
 // NoticeAnswer says how many were taken in.
 type NoticeAnswer struct {
 	Taken int `json:"taken"`
+}
+
+// StandingRequest asks what stands against moving some records, at most 256.
+type StandingRequest struct {
+	Records []record.Ref `json:"records"`
+}
+
+// StandingAnswer tells what does, of any of them: there is a sound share, the
+// secret was deleted, or a later record is there that came of the one asked about.
+type StandingAnswer struct {
+	Sound   bool `json:"sound,omitempty"`
+	Deleted bool `json:"deleted,omitempty"`
+	Moved   bool `json:"moved,omitempty"`
+}
+
+// CertificatesRequest has the certified chains (package record) of a session, 1
+// to 256.
+type CertificatesRequest struct {
+	Session round.Session `json:"session"`
+	Group   round.Group   `json:"group"`
+	// Keep: the registry is still to say that the session is committed. Who has
+	// voted in it keeps them until then; nobody follows them.
+	Keep   bool     `json:"keep,omitempty"`
+	Chains [][]byte `json:"chains"`
+	// Threshold is the K of the records before, and Followers are their holders
+	// and those of the new ones: for who keeps them.
+	Threshold int        `json:"threshold,omitempty"`
+	Followers []Follower `json:"followers,omitempty"`
+}
+
+// Follower is an old or new holder of what was moved.
+type Follower struct {
+	Node string `json:"node"`
+	Key  []byte `json:"key"`
+	Old  bool   `json:"old,omitempty"`
+	// Follows: it has its new share, or none any more, and nothing of before.
+	Follows bool `json:"follows,omitempty"`
+}
+
+// CertificatesAnswer tells whether the one asked has kept them all, or follows
+// them: it has the shares that they give it, and none from before.
+type CertificatesAnswer struct {
+	Done bool `json:"done"`
 }
