@@ -20,8 +20,11 @@ type candidate struct {
 	group   group
 	members []member // in order of position
 	// manifest is the owner's, which all members agree with; nil when nobody
-	// showed one, and then nothing vouches for a member.
+	// showed one, and then nothing vouches for a member. Once they were
+	// redistributed, it vouches for the payload alone.
 	manifest *manifest.Manifest
+	// proof is that of a group that was redistributed, else nil.
+	proof *proof
 }
 
 // distinct counts the members' points.
@@ -43,14 +46,23 @@ func (c candidate) k(vault int) int {
 }
 
 // need is how many shares are wanted before the group is believed: the K that
-// the owner signed. Without a manifest it is the K that the shares name, but no
-// fewer than the vault's, for two guardians could otherwise make up a split of
-// which two are enough.
+// the owner signed, or that a redistribution gave it. Without a manifest it is the
+// K that the shares name, but no fewer than the vault's, for two guardians could
+// otherwise make up a split of which two are enough.
 func (c candidate) need(vault int) int {
-	if c.manifest != nil {
+	switch {
+	case c.group.redistributed():
+		return c.group.threshold
+	case c.manifest != nil:
 		return c.manifest.Threshold
 	}
 	return max(c.k(vault), vault)
+}
+
+// enough reports whether the group can be rebuilt, as far as can be told. Of one
+// that was redistributed it can be told for sure.
+func (c candidate) enough(vault int) bool {
+	return c.distinct() >= c.need(vault) && (!c.group.redistributed() || c.proof.found())
 }
 
 // checkable reports whether a wrong share among them would be noticed.
@@ -79,10 +91,8 @@ func (s survey) groups() []candidate {
 		if byGroup[h.group] == nil {
 			byGroup[h.group] = &candidate{group: h.group}
 		}
-		if h.chartered(by) {
-			byGroup[h.group].manifest = by.manifest
-		}
 		c := byGroup[h.group]
+		c.manifest, c.proof = cmp.Or(c.manifest, h.charteredBy(by)), h.proof
 		c.members = append(c.members, member{position, h.share})
 	}
 	for i, f := range s {
@@ -117,11 +127,10 @@ func rank(c candidate) int {
 	return 0
 }
 
-// choose returns the highest group with as many distinct points as it
-// needs.
+// choose returns the highest group that can be rebuilt.
 func (s survey) choose(vault int) (candidate, bool) {
 	for _, c := range slices.Backward(s.groups()) {
-		if c.distinct() >= c.need(vault) {
+		if c.enough(vault) {
 			return c, true
 		}
 	}
@@ -148,9 +157,16 @@ func (s survey) closest(vault int) (candidate, bool) {
 // that are silent, and those that show what cannot be rebuilt yet, are as many,
 // it may be with them. Fewer than K of the others could be lying: the rest are
 // hurried only when W guardians would have to include K that answered.
+//
+// While shares are on the move those that answered may hold what they do not
+// show. They are asked for that rather than the silent ones waited for.
 func (s survey) patience(vault, writeQuorum int) time.Duration {
 	best, ok := s.choose(vault)
-	if !ok || s.notBelow(best.group.version) >= writeQuorum {
+	unsettled := !ok || s.notBelow(best.group.version) >= writeQuorum
+	switch {
+	case unsettled && s.moving() && s.answers() >= writeQuorum:
+		return longGrace
+	case unsettled:
 		return waitForAll
 	}
 	if s.mayHideNewer(best, vault, writeQuorum) {
@@ -207,7 +223,7 @@ func (s survey) olderVersions(vault int, retained map[int][]uint64) []uint64 {
 func (s survey) leastThreshold(vault int) int {
 	least := vault
 	for _, c := range s.charters() {
-		least = min(least, c.manifest.Threshold)
+		least = min(least, c.manifest.Threshold, c.manifest.Policy.MinThreshold)
 	}
 	return least
 }

@@ -22,8 +22,9 @@ type rebuilt struct {
 	wrong  []member
 	// checked is true when a wrong share would have been noticed.
 	checked bool
-	// byEnvelope is true when the shares alone could not tell which are wrong.
-	byEnvelope bool
+	// byEnvelope and byPayload are true when the shares alone could not tell which
+	// are wrong, but the envelope or the hash of the payload could.
+	byEnvelope, byPayload bool
 }
 
 // rebuildFrom makes the secret of a candidate. What its manifest or envelope
@@ -46,13 +47,18 @@ func (v *Vault) rebuildFrom(ctx context.Context, identity string, c candidate) (
 	return result, nil
 }
 
-// rebuildProven combines shares that are those of the owner's manifest.
+// rebuildProven combines shares that are those of the owner's manifest, or make
+// what it names.
 func (v *Vault) rebuildProven(identity string, c candidate) (rebuilt, error) {
 	shares, _ := c.shares()
-	if len(shares) < c.manifest.Threshold {
+	if c.group.redistributed() {
+		shares = c.proof.basis
+	}
+	k := c.k(v.Threshold())
+	if len(shares) < k {
 		return rebuilt{}, v.inconsistent(c)
 	}
-	payload, err := shamir.Combine(shares[:c.manifest.Threshold])
+	payload, err := shamir.Combine(shares[:k])
 	if err != nil {
 		return rebuilt{}, fmt.Errorf("combining the shares: %w", err)
 	}
@@ -60,7 +66,7 @@ func (v *Vault) rebuildProven(identity string, c candidate) (rebuilt, error) {
 		return rebuilt{}, fmt.Errorf("checking version %d: %w: %w", c.group.version, ErrAuthentication, err)
 	}
 	secret, err := v.open(identity, c.group.version, payload)
-	return rebuilt{secret: secret, right: c, checked: true}, err
+	return rebuilt{secret: secret, right: c, checked: true, byPayload: c.group.redistributed() && !c.proof.sure()}, err
 }
 
 // decode rebuilds the payload of shares that nothing vouches for, and finds the

@@ -21,7 +21,9 @@ type DeleteReport struct {
 // tombstone there: a replay of any push up to that version stays refused.
 //
 // A guardian counts as done when it acknowledged or says that it holds
-// nothing, so a delete that was cut short is finished by calling again. A nil
+// nothing, so a delete that was cut short is finished by calling again. Where the
+// owner lets guardians move shares, those that show nothing are asked as well: who
+// is about to become a holder of the version then does not. A nil
 // error means that as many are done as a push needs to be acknowledged, and
 // that fewer than K are left over. Errors: *QuorumError otherwise;
 // api.ErrNotFound when no guardian holds anything and enough have said so.
@@ -58,8 +60,9 @@ func (v *Vault) deleteQuorum(all survey) int {
 func (v *Vault) deleteAll(ctx context.Context, identity string, all survey, need int) (int, map[int]error) {
 	got, errs := 0, map[int]error{}
 	likely, _ := all.closest(v.Threshold())
+	moves := all.mayMove()
 	remove := func(ctx context.Context, i int) (struct{}, error) {
-		return struct{}{}, v.deleteOne(ctx, identity, i, all[i], likely.group.version)
+		return struct{}{}, v.deleteOne(ctx, identity, i, all[i], likely.group.version, moves)
 	}
 	fanOut(ctx, v.positions(), remove, func(a answer[struct{}]) time.Duration {
 		if a.err == nil {
@@ -72,21 +75,34 @@ func (v *Vault) deleteAll(ctx context.Context, identity string, all survey, need
 	return got, errs
 }
 
+// mayMove tells whether guardians may have prepared a share that they do not show,
+// and that a certificate makes theirs later.
+func (s survey) mayMove() bool {
+	latest := s.latest()
+	return latest != nil && latest.Policy.Refresh
+}
+
 // deleteOne deletes what one guardian holds: each its own current version,
 // for a guardian that missed a push would refuse the others'. One that did
-// not say is asked for the likely version, then for the one it names.
-func (v *Vault) deleteOne(ctx context.Context, identity string, position int, f found, likely uint64) error {
-	if f.absent() {
+// not say is asked for the likely version, then for the one it names. Where shares
+// may move, so are those that show nothing or an older version, which they may have
+// prepared; what they have not shown otherwise stays.
+func (v *Vault) deleteOne(ctx context.Context, identity string, position int, f found, likely uint64, moves bool) error {
+	switch {
+	case f.absent() && !moves:
 		return nil
-	}
-	if f.current != nil {
+	case f.current != nil && (!moves || f.current.group.version >= likely):
 		return v.deleteVersion(ctx, identity, position, f.current.group.version)
 	}
 	err := v.deleteVersion(ctx, identity, position, likely)
-	if conflict, ok := errors.AsType[*api.VersionConflictError](err); ok {
-		return v.deleteVersion(ctx, identity, position, conflict.Current)
+	conflict, ok := errors.AsType[*api.VersionConflictError](err)
+	switch {
+	case !ok || f.absent():
+		return err
+	case f.current != nil:
+		return v.deleteVersion(ctx, identity, position, f.current.group.version)
 	}
-	return err
+	return v.deleteVersion(ctx, identity, position, conflict.Current)
 }
 
 // deleteVersion keeps trying until ctx ends; what is gone already is done.

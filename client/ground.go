@@ -53,8 +53,8 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 		return ground{}, err
 	}
 	enough := min(report.Threshold+1, len(v.guardians))
-	now.firm = len(all.versions()) == 0 || report.Version == highest(now.shown, now.next) && report.Used >= enough
 	now.keep(result.right, v.Threshold())
+	now.firm = len(all.versions()) == 0 || report.Version == highest(now.shown, now.next) && report.Used-now.prepared(result.right) >= enough
 	return now, nil
 }
 
@@ -70,7 +70,24 @@ func (g *ground) keep(c candidate, vault int) {
 	for _, i := range g.all.beyond(c.group.version) {
 		g.keepers[i] = true
 	}
+	for i := range g.holders {
+		if g.all[i].current == nil {
+			g.keepers[i] = true
+		}
+	}
 	g.need = c.k(vault)
+}
+
+// prepared counts the members that have prepared their share and have no other:
+// they would not retain it beside a new version.
+func (g *ground) prepared(c candidate) int {
+	count := 0
+	for _, m := range c.members {
+		if g.all[m.position].current == nil {
+			count++
+		}
+	}
+	return count
 }
 
 // spare returns how many of the keepers left may be sent a share. All, once K
@@ -179,9 +196,9 @@ func (v *Vault) counting(all survey) map[int]group {
 			continue
 		}
 		by := known[f.current.edition()]
-		signed := f.current.chartered(by) && f.current.judge(by) == nil
+		signed := f.current.charteredBy(by) != nil && f.current.judge(by) == nil
 		if v.owner == nil || signed || alike[f.current.group] >= v.Threshold() {
-			groups[i] = f.current.group
+			groups[i] = f.current.asPushed()
 		}
 	}
 	return groups

@@ -227,7 +227,7 @@ func TestGroundCounting(t *testing.T) {
 	spoilt := signed(at(3, 5), 5)
 	spoilt.current.share = []byte{3, 1}
 	inEpoch := signed(at(1, 4), 4)
-	inEpoch.current.group.epoch = 1
+	inEpoch.current.group.epoch, inEpoch.current.group.charter = 1, inEpoch.current.shown
 	for name, test := range map[string]struct {
 		all   survey
 		owned []int
@@ -239,7 +239,7 @@ func TestGroundCounting(t *testing.T) {
 		"K bare claims":      {survey{at(1, 9), at(2, 9), at(3, 9), at(4, 8)}, []int{0, 1, 2}, []int{0, 1, 2, 3}},
 		"one signed":         {survey{at(1, 9), signed(at(2, 4), 4)}, []int{1}, []int{0, 1}},
 		"signed, but wrong":  {survey{spoilt}, nil, []int{0}},
-		"signed before now":  {survey{inEpoch}, nil, []int{0}},
+		"signed before now":  {survey{inEpoch}, []int{0}, []int{0}},
 		"K alike, one else":  {survey{at(1, 9), at(2, 9), at(3, 9), signed(at(4, 10), 10)}, []int{0, 1, 2, 3}, []int{0, 1, 2, 3}},
 		"K, not quite alike": {survey{at(1, 9), at(2, 9), {current: &holding{group: group{version: 9, threshold: 2, size: 2}, share: []byte{3, 0}}}}, nil, []int{0, 1, 2}},
 	} {

@@ -84,11 +84,16 @@ func (s survey) holdings() iter.Seq[*holding] {
 
 // judge returns what is wrong with a share, nil for nothing that is known; by is
 // the charter of its edition, zero where nobody showed one. The hashes in it
-// hold for the shares as they were pushed, epoch 0.
+// hold for the shares as they were pushed, epoch 0. A redistributed one must fit
+// others that make what the owner signed.
 func (h *holding) judge(by charter) error {
 	switch {
-	case h.fault != nil || !h.chartered(by):
+	case h.fault != nil:
 		return h.fault
+	case h.proof.refutes(h):
+		return errOffPolynomial
+	case h.group.epoch > 0 || by.manifest == nil:
+		return nil
 	case h.group.threshold == 0:
 		return errUnsaid
 	case h.group.threshold != by.manifest.Threshold:
@@ -103,8 +108,18 @@ func (h *holding) judge(by charter) error {
 	return nil
 }
 
-// chartered reports whether a charter says anything about the share.
-func (h *holding) chartered(by charter) bool { return by.manifest != nil && h.group.epoch == 0 }
+// charteredBy is the owner's manifest that says what the share should be, nil for
+// none: that of its edition, or the one that came with it since it was
+// redistributed, of which K and hashes do not hold any more.
+func (h *holding) charteredBy(by charter) *manifest.Manifest {
+	switch {
+	case h.group.redistributed():
+		return h.manifest
+	case h.group.epoch > 0:
+		return nil
+	}
+	return by.manifest
+}
 
 // discard takes the shares of a group out of consideration, for a reason.
 func (s survey) discard(g group, reason error) {
@@ -113,4 +128,25 @@ func (s survey) discard(g group, reason error) {
 			h.fault = reason
 		}
 	}
+}
+
+// verifiable returns the groups that the owner's manifests say something about:
+// highest version first, then highest epoch. Of epoch 0 there is one for each
+// manifest, though nobody may have shown a share of it.
+func (s survey) verifiable() []candidate {
+	var all []candidate
+	for _, by := range s.inOrder() {
+		m := by.manifest
+		about := group{version: m.Version, split: m.Split, threshold: m.Threshold, size: m.PayloadSize + 1}
+		all = append(all, candidate{group: about, manifest: m})
+	}
+	for _, c := range slices.Backward(s.groups()) {
+		if c.group.redistributed() {
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.group.version, a.group.version), cmp.Compare(b.group.epoch, a.group.epoch))
+	})
+	return all
 }

@@ -37,9 +37,14 @@ func (g *Guardian) put(ctx context.Context, request api.PushRequest) error {
 
 func (g *Guardian) get(ctx context.Context, request api.PullRequest) (api.PullResponse, error) {
 	get := call{method: http.MethodGet, route: g.secretRoute(api.RouteSecret)}
+	query := url.Values{}
 	if request.Version != nil {
-		get.query = url.Values{"version": {strconv.FormatUint(*request.Version, 10)}}.Encode()
+		query.Set("version", strconv.FormatUint(*request.Version, 10))
 	}
+	if request.Epoch != nil {
+		query.Set("epoch", strconv.FormatUint(*request.Epoch, 10))
+	}
+	get.query = query.Encode()
 	r, err := inSession[api.SecretResponse](ctx, g, get, request.Proof)
 	return api.PullResponse{
 		Share: r.Share, Version: r.Version, Threshold: r.Threshold, Split: r.Split, Epoch: r.Epoch, Manifest: r.Manifest,

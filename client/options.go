@@ -17,6 +17,7 @@ type options struct {
 	indices []int
 	// members are nil for whatever guardians say of themselves.
 	members []Member
+	policy  Policy
 }
 
 func optionsOf(with []Option) (o options) {
@@ -66,3 +67,9 @@ func WithIndices(indices []int) Option { return func(o *options) { o.indices = i
 // with any others, or other indices from [WithIndices], there is no vault. A
 // [Guardian] takes no notice, and nil is none.
 func WithMembers(members []Member) Option { return func(o *options) { o.members = members } }
+
+// WithPolicy says what guardians may do with what a [Vault] stores. It needs a
+// root, whose owner signs it: with a policy that says anything, and none, there is
+// no vault. What is already stored keeps the policy that it has. A [Guardian]
+// takes no notice.
+func WithPolicy(policy Policy) Option { return func(o *options) { o.policy = policy } }

@@ -15,7 +15,12 @@ type past struct {
 	identity string
 	all      survey
 	asked    map[uint64]bool // versions that guardians were asked for
+	moving   map[uint64]bool // versions of which they were asked for other epochs
 	retained map[int][]uint64
+}
+
+func (v *Vault) pastOf(identity string, all survey) *past {
+	return &past{vault: v, identity: identity, all: all, moving: map[uint64]bool{}}
 }
 
 // choose prefers what is current. Where the newest version cannot be rebuilt it
@@ -24,7 +29,7 @@ type past struct {
 // asked for twice.
 func (p *past) choose(ctx context.Context) (candidate, bool) {
 	k := p.vault.Threshold()
-	best, ok := p.all.choose(k)
+	best, ok := p.chooseMoving(ctx)
 	if ok && (best.group.version == p.all.newest() || best.manifest != nil && p.all.settled(best.group.version, k)) {
 		return best, true
 	}
@@ -37,6 +42,25 @@ func (p *past) choose(ctx context.Context) (candidate, bool) {
 		}
 		p.asked[version] = true
 		p.vault.takeOlder(ctx, p.identity, version, p.all)
+		best, ok = p.chooseMoving(ctx)
+	}
+	return best, ok
+}
+
+// chooseMoving prefers, to an older version, a higher one that some show at an
+// epoch that the others are asked for. No version is gone into twice.
+func (p *past) chooseMoving(ctx context.Context) (candidate, bool) {
+	k := p.vault.Threshold()
+	best, ok := p.all.choose(k)
+	for _, version := range p.all.movingVersions() {
+		if ok && best.group.version >= version || ctx.Err() != nil {
+			break
+		}
+		if p.moving[version] {
+			continue
+		}
+		p.moving[version] = true
+		p.vault.takeEpochs(ctx, p.identity, version, p.all.movingEpochs(version, max(maxEpochs, k)), p.all)
 		best, ok = p.all.choose(k)
 	}
 	return best, ok

@@ -16,10 +16,12 @@ type State string
 const (
 	// StateGood holds a share of what was rebuilt.
 	StateGood State = "good"
-	// StateStale is at a lower version than what was rebuilt.
+	// StateStale is at a lower version than what was rebuilt, or at a lower epoch
+	// of it.
 	StateStale State = "stale"
-	// StateAhead is at a higher version, which could not be rebuilt: a push
-	// that failed, or a lie.
+	// StateAhead is at a higher version, or a higher epoch of the version, which
+	// could not be rebuilt: a push or redistribution that is under way or failed,
+	// or a lie.
 	StateAhead State = "ahead"
 	// StateMissing says it holds nothing.
 	StateMissing State = "missing"
@@ -28,14 +30,20 @@ const (
 	StateWrong State = "wrong"
 	// StateUnreachable did not say.
 	StateUnreachable State = "unreachable"
+	// StateUntold holds a share that was redistributed, of which too few others
+	// were shown to tell whether it is right. Verify alone says so.
+	StateUntold State = "untold"
 )
 
 // PullAnswer is what one guardian answered.
 type PullAnswer struct {
 	Guardian string
 	State    State
-	// Version is the current one of the guardian, nil when it showed no share.
+	// Version is the current one of the guardian, nil when it showed no share, and
+	// Epoch counts how often that was redistributed. Of a version that is being
+	// redistributed it is the share of the epoch rebuilt, if it showed that too.
 	Version *uint64
+	Epoch   uint64
 	// X is the evaluation point and Size the length of the share, 0 when none
 	// was shown.
 	X, Size int
@@ -45,7 +53,10 @@ type PullAnswer struct {
 
 // PullReport describes a pull, failed ones included.
 type PullReport struct {
-	Version   uint64
+	Version uint64
+	// Epoch is that of the shares used: 0 as the owner pushed them, above that as
+	// guardians have redistributed them. Threshold is their K.
+	Epoch     uint64
 	Threshold int
 	// Used counts the shares of the version that was rebuilt.
 	Used int
@@ -55,11 +66,16 @@ type PullReport struct {
 	// Threshold of them remain without any Threshold-1.
 	Checked bool
 	// Manifest is true when each share that was used is the one that the owner's
-	// manifest names.
+	// manifest names, or at epochs above 0 fits those that made the payload that it
+	// names.
 	Manifest bool
 	// ByEnvelope is true when so many shares were wrong that the shares alone do
 	// not tell which; Threshold of them made an envelope that opened.
 	ByEnvelope bool
+	// ByPayload is true when so many redistributed shares did not fit the others
+	// that who is named as wrong is right if two or more of the others conspire.
+	// The secret is right: its hash is the owner's.
+	ByPayload bool
 	// Fallback is true when Newest, a higher version that some guardian
 	// showed, could not be rebuilt.
 	Fallback bool
@@ -79,7 +95,11 @@ type PullReport struct {
 // taken only when the newest cannot be rebuilt; the report says so.
 //
 // Where a guardian shows a manifest of the owner, each share is judged by it,
-// and the K in it counts. Where nobody does, wrong shares are found and named
+// and the K in it counts. Once guardians have redistributed the shares, that is
+// so of the payload, and the K counts that the shares say: they are right when
+// they make what the owner signed. While that is under way, guardians are asked
+// for the share that others show already, and all anew, a few times, where that has
+// gone by then. Where nobody shows a manifest, wrong shares are found and named
 // by decoding (shamir.CombineRobust), up to half of those beyond K. With a root
 // what was rebuilt must open with it; then even more wrong shares do no harm as
 // long as K right ones are there, for few guardians at least.
@@ -102,18 +122,42 @@ func (v *Vault) Pull(ctx context.Context, identity string) ([]byte, PullReport, 
 	if err != nil {
 		return nil, PullReport{}, err
 	}
-	all := v.take(ctx, identity, func(s survey) time.Duration {
+	all := v.takeToRead(ctx, identity)
+	result, report, err := v.rebuild(ctx, identity, all)
+	version, above := all.movingAbove(report, err)
+	for tries := 1; above && tries < maxSurveys && all.isShown(version, v.Threshold()); tries++ {
+		again := v.takeToRead(ctx, identity)
+		if !again.movedSince(all) {
+			break
+		}
+		all = again
+		clear(result.secret)
+		result, report, err = v.rebuild(ctx, identity, all)
+		version, above = all.movingAbove(report, err)
+	}
+	if above {
+		clear(result.secret)
+		v.takeRest(ctx, identity, version, all)
+		result, report, err = v.rebuild(ctx, identity, all)
+	}
+	return result.secret, report, err
+}
+
+// maxSurveys bounds how often all guardians are asked while they move shares faster
+// than they answer.
+const maxSurveys = 6
+
+func (v *Vault) takeToRead(ctx context.Context, identity string) survey {
+	return v.take(ctx, identity, func(s survey) time.Duration {
 		return s.patience(v.Threshold(), quorum.WriteQuorum(len(s)))
 	})
-	result, report, err := v.rebuild(ctx, identity, all)
-	return result.secret, report, err
 }
 
 // rebuild makes the secret of a survey, asking for what guardians retain
 // where it must.
 func (v *Vault) rebuild(ctx context.Context, identity string, all survey) (rebuilt, PullReport, error) {
 	var failed error
-	past := past{vault: v, identity: identity, all: all}
+	past := v.pastOf(identity, all)
 	for {
 		chosen, ok := past.choose(ctx)
 		if !ok && failed == nil {
@@ -137,6 +181,9 @@ func (v *Vault) rebuild(ctx context.Context, identity string, all survey) (rebui
 // pullFailure says why nothing could be rebuilt.
 func (v *Vault) pullFailure(all survey) error {
 	closest, shown := all.closest(v.Threshold())
+	if shown && closest.group.redistributed() && closest.distinct() >= closest.need(v.Threshold()) {
+		return v.inconsistent(closest)
+	}
 	if !shown && v.surelyAbsent(all) {
 		return fmt.Errorf("asking %d guardians: %w", len(all), api.ErrNotFound)
 	}

@@ -24,6 +24,9 @@ type PushReport struct {
 	Lacking []error
 	// Warning is that of [Vault.Warning].
 	Warning string
+	// Policy is what the owner signed that guardians may do by themselves; zero
+	// without a root.
+	Policy manifest.Policy
 }
 
 // Push splits secret and stores one share with each guardian at a version,
@@ -35,8 +38,8 @@ type PushReport struct {
 // one more guardian where N > K. *QuorumError means that it is not
 // acknowledged; the version before stays readable as long as no second push
 // fails: a guardian retains one version below its current one. Store takes care
-// of that. Other errors wrap
-// [ErrSecretSize], [ErrThreshold], api.ErrInvalidIdentity, or auth.ErrClaim
+// of that, and of carrying on the policy of the version before. Other errors wrap
+// [ErrSecretSize], [ErrThreshold], [ErrPolicy], api.ErrInvalidIdentity, or auth.ErrClaim
 // where the identity is not that of the vault's key, and nothing was sent.
 func (v *Vault) Push(ctx context.Context, identity string, version uint64, secret []byte) (PushReport, error) {
 	return v.pushWith(ctx, identity, version, secret, nil, v.pushAll)
@@ -61,6 +64,7 @@ func (v *Vault) pushWith(ctx context.Context, identity string, version uint64, s
 	report := PushReport{
 		Version: version, Split: made.split, Threshold: v.Threshold(),
 		Need: v.WriteQuorum(), Got: len(sent.acked), Lacking: v.sortErrors(sent.errs), Warning: v.Warning(),
+		Policy: made.policy,
 	}
 	if report.Got < report.Need {
 		return report, &QuorumError{Action: "push", Need: report.Need, Got: report.Got, Errs: report.Lacking}
@@ -81,7 +85,11 @@ func (v *Vault) CheckSecret(secret []byte) error {
 	case len(secret) > limit:
 		return fmt.Errorf("%w: %d bytes do not fit into a share, the limit is %d", ErrSecretSize, len(secret), limit)
 	}
-	return v.checkSplit()
+	if err := v.checkSplit(); err != nil {
+		return err
+	}
+	_, err := v.policy.over(nil, v.Threshold(), len(v.guardians))
+	return err
 }
 
 // tally is how a push goes.

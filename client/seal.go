@@ -27,6 +27,7 @@ type batch struct {
 	// its share, which it would refuse. nodes are those that are.
 	unnamed map[int]error
 	nodes   []string
+	policy  manifest.Policy // zero without an owner
 }
 
 // place is where a version of the vault's secret is kept.
@@ -112,8 +113,12 @@ func (v *Vault) sign(ctx context.Context, identity string, version uint64, paylo
 	if v.owner == nil {
 		return nil, nil
 	}
+	policy, err := v.policy.over(previous, v.Threshold(), len(shares))
+	if err != nil {
+		return nil, err
+	}
 	holders, unnamed := v.nodes(ctx, previous)
-	made.unnamed = unnamed
+	made.unnamed, made.policy = unnamed, policy
 	for i, share := range shares {
 		made.nodes = append(made.nodes, holders[i].Node)
 		holders[i].X, holders[i].SHA256 = share[0], sha256.Sum256(share)
@@ -123,7 +128,7 @@ func (v *Vault) sign(ctx context.Context, identity string, version uint64, paylo
 		Identity: identity, Name: v.name(), Version: version,
 		Threshold: v.Threshold(), Split: made.split,
 		PayloadSize: len(payload), PayloadSHA256: sha256.Sum256(payload), Holders: holders,
-		Policy: manifest.Policy{Refresh: true, MinThreshold: v.Threshold(), MaxHolders: len(shares)},
+		Policy: policy,
 		Owner:  v.owner.key.Public().(ed25519.PublicKey),
 	}
 	signed, err := m.Sign(v.owner.key)

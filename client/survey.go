@@ -6,6 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +32,8 @@ type holding struct {
 	// one which the share was compared with last, matches what came of it.
 	shown, judgedBy [sha256.Size]byte
 	matches         bool
+	// proof is that of its group once it was redistributed, else nil.
+	proof *proof
 }
 
 // group names what may be combined: shares that agree in all of it. Threshold
@@ -40,12 +45,23 @@ type group struct {
 	epoch     uint64
 	threshold int
 	size      int
+	// charter is the hash of the manifest that redistributed shares come with,
+	// zero at epoch 0 and where none came.
+	charter [sha256.Size]byte
+}
+
+// String is what people call it, its epoch only where it was redistributed.
+func (g group) String() string {
+	if g.epoch == 0 {
+		return fmt.Sprintf("version %d", g.version)
+	}
+	return fmt.Sprintf("version %d at epoch %d", g.version, g.epoch)
 }
 
 // found is what one guardian answered to the question for its current share.
 type found struct {
 	current *holding
-	older   []*holding // retained ones, asked for by version
+	older   []*holding // others, asked for by version or epoch
 	err     error
 	latency time.Duration
 }
@@ -71,9 +87,25 @@ func (v *Vault) take(ctx context.Context, identity string, patience func(survey)
 		return found{current: current, err: err, latency: time.Since(start)}, nil
 	}, func(a answer[found]) time.Duration {
 		all[a.position] = a.value
+		all.prove()
 		return patience(all)
 	})
 	return all
+}
+
+// takeRest asks those again that did not say what they hold, for as long as it
+// takes or until the version can be rebuilt: they were hurried for what others
+// might hold of it, and that did not help.
+func (v *Vault) takeRest(ctx context.Context, identity string, version uint64, all survey) {
+	silent := slices.DeleteFunc(v.positions(), func(i int) bool { return all[i].definite() })
+	fanOut(ctx, silent, func(ctx context.Context, i int) (*holding, error) {
+		return v.fetch(ctx, i, api.PullRequest{Identity: identity})
+	}, func(a answer[*holding]) time.Duration {
+		all[a.position].current, all[a.position].err = a.value, a.err
+		all.prove()
+		best, ok := all.choose(v.Threshold())
+		return graceOnce(ok && best.group.version >= version)
+	})
 }
 
 // takeBeforeWriting asks until so many have answered that a write can be
@@ -106,8 +138,36 @@ func (v *Vault) takeOlder(ctx context.Context, identity string, version uint64, 
 	}, func(a answer[*holding]) time.Duration {
 		if a.value != nil {
 			all[a.position].older = append(all[a.position].older, a.value)
+			all.prove()
 		}
 		return patience()
+	})
+}
+
+// takeEpochs asks for shares of epochs that a guardian does not show: it may have
+// prepared one and not have heard yet that it counts. That need be nobody's
+// current share, so those are asked too that show none. Nobody is waited for
+// longer than for a share that would let others be checked.
+func (v *Vault) takeEpochs(ctx context.Context, identity string, version uint64, epochs []uint64, all survey) {
+	ctx, cancel := context.WithTimeout(ctx, longGrace)
+	defer cancel()
+	ask := map[int][]uint64{}
+	for _, i := range all.answering() {
+		ask[i] = slices.DeleteFunc(slices.Clone(epochs), func(epoch uint64) bool { return all[i].shows(version, epoch) })
+	}
+	fanOut(ctx, slices.Sorted(maps.Keys(ask)), func(ctx context.Context, i int) (shown []*holding, err error) {
+		for _, epoch := range ask[i] {
+			h, err := v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version, Epoch: &epoch})
+			if err == nil {
+				shown = append(shown, h)
+			}
+		}
+		return shown, nil
+	}, func(a answer[[]*holding]) time.Duration {
+		all[a.position].older = append(all[a.position].older, a.value...)
+		all.prove()
+		best, ok := all.choose(v.Threshold())
+		return graceOnce(ok && best.group.version >= version)
 	})
 }
 
@@ -142,7 +202,7 @@ func (v *Vault) readHolding(request api.PullRequest, response api.PullResponse) 
 	if err != nil || len(share) < 2 || len(share) > api.MaxShareSize || share[0] == 0 {
 		return nil, errMalformedShare
 	}
-	if request.Version != nil && *request.Version != response.Version {
+	if request.Version != nil && *request.Version != response.Version || request.Epoch != nil && *request.Epoch != response.Epoch {
 		return nil, errMalformedShare
 	}
 	if response.Threshold != 0 && (response.Threshold < api.MinThreshold || response.Threshold > api.MaxThreshold) {
@@ -152,10 +212,15 @@ func (v *Vault) readHolding(request api.PullRequest, response api.PullResponse) 
 		return nil, errMalformedShare
 	}
 	m, hash, fault := v.readManifest(request.Identity, response)
-	return &holding{share: share, manifest: m, shown: hash, fault: fault, group: group{
+	h := &holding{share: share, manifest: m, shown: hash, fault: fault, group: group{
 		version: response.Version, split: strings.ToLower(response.Split), epoch: response.Epoch,
 		threshold: response.Threshold, size: len(share),
-	}}, nil
+	}}
+	if response.Epoch > 0 && m != nil {
+		h.group.charter = hash
+		h.fault = h.checkEpoch()
+	}
+	return h, nil
 }
 
 // answers counts the guardians that said what they hold.

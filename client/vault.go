@@ -18,6 +18,7 @@ type Vault struct {
 	points    []byte // x by position
 	threshold int    // 0: the default
 	owner     *owner // that of the first guardian; nil: anybody's identity, nothing sealed
+	policy    Policy
 }
 
 // NewVault returns the vault of the guardians at these URLs (see [New]), 1 to
@@ -37,7 +38,7 @@ func NewVault(urls, tokens []string, threshold int, with ...Option) (*Vault, err
 		return nil, fmt.Errorf("%d tokens for %d guardians: give one for all, or one each", len(tokens), len(urls))
 	}
 	o := optionsOf(with)
-	vault := &Vault{threshold: threshold}
+	vault := &Vault{threshold: threshold, policy: o.policy}
 	known := map[string]bool{}
 	for i, raw := range urls {
 		guardian, err := New(raw, tokenOf(tokens, i), with...)
@@ -50,7 +51,9 @@ func NewVault(urls, tokens []string, threshold int, with ...Option) (*Vault, err
 		known[guardian.URL()] = true
 		vault.guardians = append(vault.guardians, guardian)
 	}
-	vault.owner = vault.guardians[0].owner
+	if vault.owner = vault.guardians[0].owner; vault.owner == nil && !o.policy.empty() {
+		return nil, fmt.Errorf("signing a policy: %w", errNoKey)
+	}
 	if err := vault.seat(o.members, o.indices); err != nil {
 		return nil, err
 	}
