@@ -43,7 +43,7 @@ func runChunks(t *testing.T) {
 
 func runChunk(t *testing.T, seed uint64, count int) (made counts) {
 	file := filepath.Join(t.TempDir(), fmt.Sprint(seed))
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0",
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=0",
 		"-sim.procs=1", fmt.Sprint("-sim.seed=", seed), fmt.Sprint("-sim.runs=", count), "-sim.figures="+file)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

@@ -21,6 +21,13 @@ type counts struct {
 	// Waiting are guardians that may not write a damaged version object anew yet.
 	Waiting int
 	ByN     [15]int
+
+	// Of runs in which shares are moved: rounds that were committed, orders given,
+	// the highest epoch, guardians that went for good, and two committed records in
+	// the place of one.
+	Rounds, Orders, Epochs, Gone, Forks int
+	// Unreleased are old shares whose holders nobody could tell that they are.
+	Unreleased int
 }
 
 func (c *counts) event(ev *event) {

@@ -20,9 +20,20 @@
 // it. In the last part the faults stop, and within bounded time everything must
 // be whole. What is asserted is in invariants_test.go.
 //
-//	go test ./sim -run TestSimulation -sim.runs=20000
-//	go test ./sim -run TestSimulation -sim.seed=17 -sim.runs=1 -v
+// TestMoveSimulation makes other runs, in which shares are moved: all guardians
+// share a registry and a key that admits them, owners permit whatever can be done
+// with their shares, and not everybody holds one at first. Operators have shares
+// refreshed and moved to other members and thresholds at two guardians, while
+// rounds of others go on; rounds begin by themselves, or to replace who is gone
+// for good. The registry is a party of its own that can be slow, cut off, emptied
+// or hostile; coordinators crash at any step, and above all when they have just
+// committed; clocks are off by more than a round is held for. These runs are short
+// and mostly small. What is asserted is in move_invariants_test.go.
 //
-// The second replays one seed. A failure prints the seed, this command, and the
+//	go test ./sim -run '^TestSimulation$' -sim.runs=20000
+//	go test ./sim -run '^TestMoveSimulation$' -sim.runs=100000 -timeout 0
+//	go test ./sim -run '^TestSimulation$' -sim.seed=17 -sim.runs=1 -v
+//
+// The last replays one seed. A failure prints the seed, this command, and the
 // end of the trace.
 package sim

@@ -55,7 +55,7 @@ func (w *world) anySecret() *secret { return w.secrets[w.rng.IntN(len(w.secrets)
 // keepUp starts what has crashed, after a while.
 func (w *world) keepUp(end time.Time) {
 	for _, h := range w.hosts {
-		if len(h.up) == 0 && w.rng.IntN(4) == 0 {
+		if len(h.up) == 0 && !h.gone && w.rng.IntN(4) == 0 {
 			h.start()
 		}
 	}
@@ -159,10 +159,8 @@ func (h *host) wreck(key string, data []byte) {
 // loseDisk puts a new disk in the place of one, or what was on it earlier.
 func (w *world) loseDisk() {
 	h := w.anyHost()
-	for _, s := range w.secrets {
-		if !s.bears(h) {
-			return
-		}
+	if h.gone || !w.bearsLoss(h) {
+		return
 	}
 	for len(h.up) > 0 {
 		w.crash(h.up[0])
@@ -173,7 +171,7 @@ func (w *world) loseDisk() {
 	}
 	var objects map[string][]byte
 	if h.backup != nil && w.rng.IntN(2) == 0 {
-		objects = h.backup
+		objects, h.restored = h.backup, true
 		w.count.Rollbacks++
 	} else {
 		w.count.DisksLost++
@@ -181,7 +179,7 @@ func (w *world) loseDisk() {
 	w.note("%s: another disk, with %d objects", h.id, len(objects))
 	h.disk.replace(objects)
 	w.sched.after(w.seconds(1, 20), func() {
-		if len(h.up) == 0 {
+		if len(h.up) == 0 && !h.gone {
 			h.start()
 		}
 	})

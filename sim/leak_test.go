@@ -31,11 +31,15 @@ func (l *leaks) learn(v *version) {
 		l.anchors = map[uint64][]fragment{}
 	}
 	for host, share := range v.shares {
-		for at := 0; at+anchor <= len(share); at += anchor {
-			block := binary.LittleEndian.Uint64(share[at:])
-			l.anchors[block] = append(l.anchors[block], fragment{host, share, at})
-			l.filter[block>>6&(1<<10-1)] |= 1 << (block & 63)
-		}
+		l.learnShare(host, share)
+	}
+}
+
+func (l *leaks) learnShare(host int, share []byte) {
+	for at := 0; at+anchor <= len(share); at += anchor {
+		block := binary.LittleEndian.Uint64(share[at:])
+		l.anchors[block] = append(l.anchors[block], fragment{host, share, at})
+		l.filter[block>>6&(1<<10-1)] |= 1 << (block & 63)
 	}
 }
 

@@ -138,15 +138,21 @@ func (n *peers) Dial(key ed25519.PublicKey) (repair.Conn, error) {
 func (n *peers) Members() []repair.Member {
 	var all []repair.Member
 	for _, h := range n.p.world.hosts {
-		if h == n.p.on {
-			continue
+		if h != n.p.on {
+			all = append(all, n.member(h))
 		}
-		all = append(all, repair.Member{
-			Key: h.keys.node.PublicKey(), NodeID: h.id, FailureDomain: h.id,
-			Alive: n.p.on.sees[h.index].Load(),
-		})
 	}
 	return all
+}
+
+// Self implements [repair.Peers].
+func (n *peers) Self() repair.Member { return n.member(n.p.on) }
+
+func (n *peers) member(h *host) repair.Member {
+	return repair.Member{
+		Key: h.keys.node.PublicKey(), NodeID: h.id, Index: h.index + 1, FailureDomain: h.id,
+		Alive: h == n.p.on || n.p.on.sees[h.index].Load(), Silent: n.p.world.moves.silent(n.p.on, h),
+	}
 }
 
 // conn is one connection to one process of another guardian.
@@ -205,8 +211,12 @@ func (p *process) answer(ctx context.Context, from *host, route string, body []b
 	switch {
 	case err != nil:
 		return nil, err
+	case p.on.lies && p.world.moves != nil:
+		return p.world.moves.lie.lie(route, answer), nil
 	case p.on.lies || p.on.slandered:
 		return lie(route, answer), nil
+	case p.world.plant.votesTwice && route == repair.RouteStanding:
+		return []byte("{}"), nil // nobody else keeps the second vote from counting
 	case p.world.plant.tells && route == repair.RouteSurvey:
 		return p.world.tell(p.on, answer), nil
 	}

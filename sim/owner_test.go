@@ -44,7 +44,8 @@ type version struct {
 	split    string
 	k        int
 	payload  []byte
-	shares   [][]byte // by host
+	to       []*host  // whom its manifest names
+	shares   [][]byte // by host; nil of others
 	manifest []byte
 	acked    bool
 	// op is the latest attempt to push it, nil before the first.
@@ -78,34 +79,38 @@ func (s *secret) newest() *version {
 // deal makes a version and its shares.
 func (s *secret) deal(number uint64) *version {
 	w := s.world
-	v := &version{number: number, k: w.k, payload: make([]byte, 16+w.rng.IntN(64))}
+	v := &version{number: number, k: w.k, payload: make([]byte, w.payloadSize()), to: w.holdersOf(number)}
 	rand.Read(v.payload)
 	split := make([]byte, api.SplitSize)
 	rand.Read(split)
 	v.split = hex.EncodeToString(split)
-	points := make([]byte, len(w.hosts))
-	for i, h := range w.hosts {
+	points := make([]byte, len(v.to))
+	for i, h := range v.to {
 		points[i] = h.point()
 	}
 	shares, err := shamir.Split(v.payload, v.k, points)
 	if err != nil {
 		panic(err)
 	}
-	v.shares, v.manifest = shares, s.sign(v, shares)
+	v.shares = make([][]byte, len(w.hosts))
+	for i, h := range v.to {
+		v.shares[h.index] = shares[i]
+	}
+	v.manifest = s.sign(v)
 	s.versions = append(s.versions, v)
 	w.leaks.learn(v)
 	return v
 }
 
-func (s *secret) sign(v *version, shares [][]byte) []byte {
+func (s *secret) sign(v *version) []byte {
 	m := manifest.Manifest{
 		Identity: s.slot.Identity, Name: s.slot.Name, Version: v.number, Threshold: v.k, Split: v.split,
 		PayloadSize: len(v.payload), PayloadSHA256: sha256.Sum256(v.payload),
-		Policy: manifest.Policy{MinThreshold: v.k, MaxHolders: len(shares)},
+		Policy: s.world.policy(v),
 	}
-	for i, h := range s.world.hosts {
+	for _, h := range v.to {
 		m.Holders = append(m.Holders, manifest.Holder{
-			X: h.point(), Node: h.id, Key: h.keys.node.PublicKey(), SHA256: sha256.Sum256(shares[i]),
+			X: h.point(), Node: h.id, Key: h.keys.node.PublicKey(), SHA256: sha256.Sum256(v.shares[h.index]),
 		})
 	}
 	signed, err := m.Sign(s.owner)
@@ -150,7 +155,8 @@ func (s *secret) open() int {
 	return count
 }
 
-func (v *version) need(n int) int { return quorum.Acks(n, v.k) }
+// need is how many must acknowledge it.
+func (v *version) need() int { return quorum.Acks(len(v.to), v.k) }
 
 // pushing is one attempt of an owner to store a version.
 type pushing struct {
@@ -168,9 +174,9 @@ type pushing struct {
 func (s *secret) push(v *version, patience time.Duration) {
 	s.busy++
 	s.world.count.Pushes++
-	op := &pushing{of: v, until: time.Now().Add(patience), going: true, asking: len(s.world.hosts), acks: map[int]bool{}}
+	op := &pushing{of: v, until: time.Now().Add(patience), going: true, asking: len(v.to), acks: map[int]bool{}}
 	v.op = op
-	for _, h := range s.world.hosts {
+	for _, h := range v.to {
 		s.pushTo(op, h)
 	}
 }
@@ -207,7 +213,7 @@ func (s *secret) pushAnswered(op *pushing, h *host, err error) {
 		return
 	}
 	op.asking--
-	enough := len(op.acks) >= op.of.need(len(s.world.hosts))
+	enough := len(op.acks) >= op.of.need()
 	if !enough && op.asking > 0 {
 		return
 	}

@@ -19,6 +19,10 @@ type plant struct {
 	slanders         bool // one lies that is held to be honest
 	forgets          bool // storages lose shares that they have acknowledged
 	spoils           bool // a guardian writes shares with another bit
+	// Where shares are moved:
+	ignoresTurns bool // the registry does no compare-and-swap
+	hasty        bool // what was before is erased once a new share is prepared
+	votesTwice   bool // ballots keep nobody from another vote, and nobody who knows better objects
 }
 
 // TestPlantedFaultsAreFound breaks one rule at a time: some of a few runs must
@@ -84,6 +88,8 @@ func (w *world) lowerTo(h *host, s *secret, before stored, data []byte) {
 func (p plant) planted(h *host, key string, data []byte) (changed []byte, lost bool) {
 	share := strings.HasSuffix(key, "/share.bin")
 	switch {
+	case h.world.moves != nil:
+		return h.plantedMoving(key, data)
 	case share && p.forgets && h.index >= h.world.k-1:
 		return nil, true
 	case share && p.spoils && h.index == 0:
@@ -97,7 +103,10 @@ func (p plant) planted(h *host, key string, data []byte) (changed []byte, lost b
 // tell adds a guardian's share to what it answers.
 func (w *world) tell(h *host, answer []byte) []byte {
 	for _, s := range w.secrets {
-		if v := s.newest(); v != nil {
+		if now, ok := h.current(s); ok && w.moves != nil && len(now.named) > 0 && epochOf(now.named[0]) > 0 {
+			share, _ := h.sound(placeOf(s.slot) + "/" + now.named[0] + "/share.bin")
+			answer, _ = json.Marshal(map[string]any{"generations": []int{}, "share": share})
+		} else if v := s.newest(); v != nil && w.moves == nil {
 			answer, _ = json.Marshal(map[string]any{"generations": []int{}, "share": v.shares[h.index]})
 		}
 	}

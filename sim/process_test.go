@@ -36,6 +36,10 @@ type host struct {
 	lies bool
 	// slandered: it lies too, and the run does not know.
 	slandered bool
+	// gone for good.
+	gone bool
+	// restored: its disk was put back to what was on it earlier.
+	restored bool
 }
 
 func (h *host) point() byte { return byte(h.index + 1) }
@@ -103,10 +107,14 @@ func (p *process) serve() error {
 		return err
 	}
 	now.node = node
-	now.repairer = repair.New(repair.Config{
+	cfg := repair.Config{
 		Node: node, Key: p.on.keys.node, Peers: &peers{p}, FailureDomain: p.on.id,
 		ScrubInterval: scrubInterval, Poll: queuePoll, Now: p.on.now, Logger: p.world.log,
-	})
+	}
+	p.world.moves.configure(p, &cfg)
+	now.repairer = repair.New(cfg)
+	p.world.moves.bend(p, now.repairer)
+	p.world.plant.bend(now.repairer)
 	p.ready.Store(&now)
 	if p.world.plant.noRepair {
 		<-p.ctx.Done()

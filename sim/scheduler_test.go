@@ -52,7 +52,12 @@ const (
 	kindRead kind = iota
 	kindWrite
 	kindMessage
+	kindAsk  // the registry
+	kindSwap // in the registry
 )
+
+func (k kind) reads() bool  { return k == kindRead || k == kindAsk }
+func (k kind) writes() bool { return k == kindWrite || k == kindSwap }
 
 // scheduler lets one event happen at a time. What follows mu is its own
 // goroutine's.
@@ -216,7 +221,7 @@ func (s *scheduler) happen(ev *event) {
 	left := ev.left
 	s.mu.Unlock()
 	dead := ev.by != nil && ev.by.dead.Load()
-	if (left || dead) && (ev.kind == kindRead || ev.kind == kindWrite && s.rng.IntN(2) == 0) {
+	if (left || dead) && (ev.kind.reads() || ev.kind.writes() && s.rng.IntN(2) == 0) {
 		ev.fate = notApplied
 	}
 	s.count.event(ev)

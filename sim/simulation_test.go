@@ -30,7 +30,9 @@ func TestMain(m *testing.M) {
 
 // TestSimulation makes runs from consecutive seeds. Many are made by processes
 // beside each other.
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { runAll(t, newWorld) }
+
+func runAll(t *testing.T, world func(uint64, plant) *world) {
 	if *procs > 1 && *runs > chunk {
 		runChunks(t)
 		return
@@ -38,12 +40,12 @@ func TestSimulation(t *testing.T) {
 	var total counts
 	failed := 0
 	for seed := *first; seed < *first+uint64(*runs) && failed < maxFailures; seed++ {
-		r := simulate(t, seed, plant{}, printer())
+		r := simulateIn(t, world, seed, plant{}, printer())
 		total.add(r.counts)
 		if len(r.failures) > 0 {
 			failed++
-			t.Errorf("seed %d:\n  %s\nreplay it with: go test ./sim -run TestSimulation -sim.runs=1 -sim.seed=%d -sim.trace -v\nthe end of its trace:\n%s",
-				seed, strings.Join(r.failures, "\n  "), seed, r.tail)
+			t.Errorf("seed %d:\n  %s\nreplay it with: go test ./sim -run '^%s$' -sim.runs=1 -sim.seed=%d -sim.trace -v\nthe end of its trace:\n%s",
+				seed, strings.Join(r.failures, "\n  "), t.Name(), seed, r.tail)
 		}
 	}
 	t.Log(total)

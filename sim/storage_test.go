@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vault-guardian/guardian/backend"
@@ -35,6 +36,20 @@ func (d *disk) get(key string) ([]byte, backend.Revision, error) {
 	return d.mem.Get(context.Background(), key)
 }
 
+func (d *disk) has(key string) bool {
+	_, _, err := d.get(key)
+	return err == nil
+}
+
+func (d *disk) keys(prefix string) (all []string) {
+	for entry, err := range d.mem.List(context.Background(), prefix, "") {
+		if err == nil { // the memory has no other
+			all = append(all, entry.Key)
+		}
+	}
+	return all
+}
+
 func (d *disk) put(key string, data []byte, rev backend.Revision) (backend.Revision, error) {
 	if d.of.world.plant.ignoresRevisions {
 		rev = backend.AnyRevision
@@ -46,6 +61,9 @@ func (d *disk) put(key string, data []byte, rev backend.Revision) (backend.Revis
 	now, err := d.mem.Put(context.Background(), key, data, rev)
 	if err == nil {
 		d.watch(key, data)
+		if moves := d.of.world.moves; moves != nil {
+			moves.lines.watch(d.of, key)
+		}
 	}
 	return now, err
 }
@@ -78,7 +96,7 @@ func (d *disk) watch(key string, data []byte) {
 			d.of.world.count.Recoveries++ // as Mend marks its own
 		}
 	}
-	if known && (now.current < before.current || now.current == before.current && before.deleted && !now.deleted) {
+	if known && (now.current < before.current || now.current == before.current && (before.deleted && !now.deleted || !now.deleted && now.epoch() < before.epoch())) {
 		d.broken("%s went back from %v to %v", place, before, now)
 	}
 }
@@ -114,8 +132,28 @@ func (d *disk) replace(objects map[string][]byte) {
 type stored struct {
 	current uint64
 	deleted bool
+	// moved: the current version has gone to other guardians, at an epoch.
+	moved uint64
 	// named are the directories of the generations, newest first.
 	named []string
+}
+
+// epoch is that of the current version, here or as it left.
+func (s stored) epoch() uint64 {
+	if s.moved > 0 || len(s.named) == 0 {
+		return s.moved
+	}
+	return epochOf(s.named[0])
+}
+
+// epochOf is the epoch of a generation.
+func epochOf(generation string) uint64 {
+	fields := strings.Split(generation, "-")
+	if len(fields) < 3 {
+		return 0
+	}
+	epoch, _ := strconv.ParseUint(strings.TrimPrefix(fields[1], "e"), 10, 64)
+	return epoch
 }
 
 // parseStored reads the text of a version object without checking its HMAC,
@@ -130,7 +168,10 @@ func parseStored(data []byte) (stored, bool) {
 		return s, false
 	}
 	lines[1], _, _ = strings.Cut(lines[1], " ")
-	if s.deleted = lines[1] == "deleted"; !s.deleted {
+	s.deleted = lines[1] == "deleted"
+	if _, err := fmt.Sscanf(lines[1], "moved-e%d-", &s.moved); err == nil {
+		s.named = lines[2 : len(lines)-1]
+	} else if !s.deleted {
 		s.named = lines[1 : len(lines)-1]
 	}
 	return s, true

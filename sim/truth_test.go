@@ -103,14 +103,17 @@ func (s *secret) recoverable() *version {
 // bears tells whether the acknowledged version, and one that is about to be, can
 // be rebuilt without the help of a guardian and of those that lie.
 func (s *secret) bears(without *host) bool {
-	if v := s.acked; v != nil {
+	if s.world.moves != nil && !s.bearsMoved(without) {
+		return false
+	}
+	if v := s.acked; v != nil && s.world.moves == nil {
 		if s.helpers(v, without) < v.k {
 			return false
 		}
 	}
 	for _, v := range s.versions {
 		if op := v.op; op != nil && op.going && s.touches(op, without) &&
-			op.hits+1 > v.need(len(s.world.hosts))-v.k-s.world.liars() {
+			op.hits+1 > v.need()-v.k-s.world.liars() {
 			return false
 		}
 	}

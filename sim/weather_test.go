@@ -24,6 +24,18 @@ func storms(rng *rand.Rand) weather {
 	}
 }
 
+// stormsOfMoves draws how bad a run with rounds is: of the hundreds of steps that
+// one takes, few fail, as it otherwise never comes far.
+func stormsOfMoves(rng *rand.Rand) weather {
+	pick := func(chances ...float64) float64 { return chances[rng.IntN(len(chances))] }
+	return weather{
+		storage: pick(0, 0, 0, 0.002, 0.01),
+		network: pick(0, 0, 0.002, 0.01, 0.05),
+		slow:    pick(0.02, 0.1, 0.3),
+		crash:   pick(0, 0, 0, 0.0005, 0.002),
+	}
+}
+
 // longestDelay is that of an answer that fails.
 const longestDelay = 12 * time.Second
 
@@ -32,7 +44,7 @@ const longestDelay = 12 * time.Second
 func (w weather) decide(rng *rand.Rand, ev *event) {
 	ev.fate = delivered
 	chance := w.storage
-	if ev.kind == kindMessage {
+	if ev.kind >= kindMessage {
 		chance = w.network
 	}
 	failing := rng.Float64() < chance

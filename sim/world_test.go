@@ -35,6 +35,8 @@ type world struct {
 	apart map[[2]int]int
 	leaks leaks
 	plant plant
+	// moves is what runs with redistribution have; nil in others.
+	moves *moves
 
 	count    counts
 	failures []string
@@ -64,31 +66,47 @@ var allKeys = func() []nodeKeys {
 	return all
 }()
 
-// newWorld draws who there is.
-func newWorld(seed uint64, plant plant) *world {
+// emptyWorld has nobody in it yet.
+func emptyWorld(seed uint64, plant plant) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), plant: plant, apart: map[[2]int]int{}}
 	w.sched = newScheduler(w.rng, &w.count)
 	w.sched.crash = w.crash
 	w.log = slog.New(slog.DiscardHandler)
+	return w
+}
+
+// newWorld draws who there is.
+func newWorld(seed uint64, plant plant) *world {
+	w := emptyWorld(seed, plant)
 	n := 3 + min(w.rng.IntN(12), w.rng.IntN(12), w.rng.IntN(16)) // small ones are faster
 	w.k = min(n, quorum.Threshold(n))
 	if w.rng.IntN(3) == 0 {
 		w.k = 2 + w.rng.IntN(n-1)
 	}
 	w.retain, w.twins = 2+w.rng.IntN(3), w.rng.IntN(8) == 0
+	w.settle(n)
+	w.chooseLiars()
+	w.own(1 + min(w.rng.IntN(3), w.rng.IntN(3)))
+	return w
+}
+
+// settle makes the guardians.
+func (w *world) settle(n int) {
 	w.count.Runs, w.count.ByN[n] = 1, 1
 	for i := range n {
 		h := &host{world: w, index: i, id: nodeID(i), keys: allKeys[i], wrecked: map[string]bool{}, sees: make([]atomic.Bool, n)}
 		h.disk = newDisk(h)
 		w.hosts = append(w.hosts, h)
 	}
-	w.chooseLiars()
-	for i := range 1 + min(w.rng.IntN(3), w.rng.IntN(3)) {
+}
+
+// own makes the secrets.
+func (w *world) own(count int) {
+	for i := range count {
 		s := &secret{world: w, owner: owners[i]}
 		s.slot = guardian.Slot{Identity: identityOf(s.owner), Name: []string{"", "photos"}[w.rng.IntN(2)]}
 		w.secrets = append(w.secrets, s)
 	}
-	return w
 }
 
 // chooseLiars makes as many lie as an audit can name, in some runs, and as leave
@@ -121,7 +139,11 @@ func (w *world) cut(from, to int) bool { return w.apart[[2]int{from, to}] > 0 }
 func (w *world) heartbeats() {
 	for _, h := range w.hosts {
 		for _, other := range w.hosts {
-			h.sees[other.index].Store(len(other.up) > 0 && !w.cut(h.index, other.index))
+			alive := len(other.up) > 0 && !w.cut(h.index, other.index)
+			h.sees[other.index].Store(alive)
+			if alive {
+				w.moves.hear(h, other)
+			}
 		}
 	}
 	w.sched.after(5*time.Second, w.heartbeats)
@@ -136,11 +158,17 @@ type runResult struct {
 }
 
 // simulate is one run.
-func simulate(t *testing.T, seed uint64, plant plant, full func(string)) (r runResult) {
+func simulate(t *testing.T, seed uint64, plant plant, full func(string)) runResult {
+	t.Helper()
+	return simulateIn(t, newWorld, seed, plant, full)
+}
+
+// simulateIn is one run in a world.
+func simulateIn(t *testing.T, world func(seed uint64, plant plant) *world, seed uint64, plant plant, full func(string)) (r runResult) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, seed)
-		w := newWorld(seed, plant)
+		w := world(seed, plant)
 		w.sched.trace.full = full
 		if full != nil {
 			w.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -172,6 +200,10 @@ func (w *world) live() {
 		s.pushNext(time.Minute)
 	}
 	w.runUntil(time.Minute, w.idle)
+	if w.moves != nil {
+		w.liveOn()
+		return
+	}
 	w.run(time.Duration(w.rng.IntN(20)) * time.Second)
 	w.storm()
 	w.heal()
