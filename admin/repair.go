@@ -76,7 +76,7 @@ func (s *server) addRepairs(c echo.Context) error {
 func (s *server) unavailable(c echo.Context, err error) error {
 	ctx := c.Request().Context()
 	if ctx.Err() == nil {
-		s.log.WarnContext(ctx, "the repair queue cannot be read or written", "route", c.Path(), "error", err)
+		s.log.WarnContext(ctx, "the storage cannot be read or written", "route", c.Path(), "error", err)
 	}
 	return fmt.Errorf("%w: %w", api.ErrStorageUnavailable, err)
 }

@@ -27,7 +27,7 @@ type repairPlane struct {
 	node  *guardian.Node
 }
 
-func startRepair(t *testing.T) *repairPlane {
+func startRepair(t *testing.T, with ...func(*repair.Config)) *repairPlane {
 	t.Helper()
 	p := &repairPlane{store: &backendtest.Faulty{Backend: backendtest.NewMemory()}}
 	log := slog.New(slog.DiscardHandler)
@@ -38,7 +38,11 @@ func startRepair(t *testing.T) *repairPlane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repairer := repair.New(repair.Config{Node: p.node, Poll: 20 * time.Millisecond, Logger: log})
+	cfg := repair.Config{Node: p.node, Poll: 20 * time.Millisecond, Logger: log}
+	for _, change := range with {
+		change(&cfg)
+	}
+	repairer := repair.New(cfg)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { repairer.Run(ctx) })

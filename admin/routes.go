@@ -27,6 +27,7 @@ func (s *server) routes() []route {
 		{http.MethodPost, "/admin/reload", "fetch the integrity keyring again", s.reload},
 	}
 	routes = append(routes, s.repairRoutes()...)
+	routes = append(routes, s.roundRoutes()...)
 	routes = append(routes, profileRoutes()...)
 	return append(routes, route{http.MethodGet, "/", "this page", frontPage(routes)})
 }

@@ -51,7 +51,7 @@ func openCluster(ctx context.Context, cfg *Config, o *opened, clientAddress stri
 	}
 	if cfg.Registry == "" {
 		alone, err := cluster.New(known)
-		return &membership{Cluster: alone, repairer: openRepairer(cfg, o, alone, nil, log)}, err
+		return &membership{Cluster: alone, repairer: openRepairer(cfg, o, alone, nil, nil, log)}, err
 	}
 	log.Info("registry: "+cfg.registry.String(), "registry", cfg.registry.String())
 	return openPeerPlane(ctx, cfg, o, known, openRegistry(cfg, log), log)

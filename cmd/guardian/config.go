@@ -131,6 +131,12 @@ type Config struct {
 	ScrubInterval time.Duration `env:"GUARDIAN_SCRUB_INTERVAL" envDefault:"24h"`
 	// RepairBytesPerSecond bounds the shares that repair sends and receives.
 	RepairBytesPerSecond int `env:"GUARDIAN_REPAIR_BYTES_PER_SECOND" envDefault:"4194304"`
+	// RefreshInterval is how often all shares that this guardian leads the refresh
+	// of are dealt anew; 0 never.
+	RefreshInterval time.Duration `env:"GUARDIAN_REFRESH_INTERVAL" envDefault:"0"`
+	// ReplaceAfter is how long a holder must be dead for another member to take
+	// its place; 0 never.
+	ReplaceAfter time.Duration `env:"GUARDIAN_REPLACE_AFTER" envDefault:"24h"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `env:"GUARDIAN_LOG_LEVEL" envDefault:"info"`
 	// LogFormat is text or json.
@@ -194,6 +200,8 @@ func (c *Config) Validate() error {
 		fmt.Sprintf("must be 1 to %d", guardian.MaxRetain))
 	bad.require("GUARDIAN_AUDIT", slices.Contains(auditModes, audit.Mode(c.Audit)), "use off, log or store")
 	bad.require("GUARDIAN_AUDIT_REQUIRED", !bool(c.AuditRequired) || audit.Mode(c.Audit) == audit.ToStore, "needs GUARDIAN_AUDIT=store")
+	bad.require("GUARDIAN_REFRESH_INTERVAL", c.RefreshInterval >= 0, "must not be negative")
+	bad.require("GUARDIAN_REPLACE_AFTER", c.ReplaceAfter >= 0, "must not be negative")
 	bad.require("GUARDIAN_SCRUB_INTERVAL", c.ScrubInterval >= 0, "must not be negative")
 	bad.require("GUARDIAN_REPAIR_BYTES_PER_SECOND", c.RepairBytesPerSecond >= 1<<10, "must be at least 1024")
 	bad.require("GUARDIAN_LOG_LEVEL", slices.Contains(logLevels, c.LogLevel), "use debug, info, warn or error")

@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		Storage: "./data", Bind: "0.0.0.0:7500", Unauthenticated: true, OldestProof: 1, RetainVersions: 2,
-		ScrubInterval: 24 * time.Hour, RepairBytesPerSecond: 4 << 20, LogLevel: "info", LogFormat: "text", Audit: "log",
+		ScrubInterval: 24 * time.Hour, ReplaceAfter: 24 * time.Hour, RepairBytesPerSecond: 4 << 20, LogLevel: "info", LogFormat: "text", Audit: "log",
 		PeerBind: "0.0.0.0:7501", HeartbeatInterval: 5 * time.Second,
 		HeartbeatSuspectAfter: 15 * time.Second, HeartbeatDeadAfter: 60 * time.Second,
 		HealthInterval: 10 * time.Second, RequestTimeout: 30 * time.Second, MaxRequests: 1000, source: "environment",

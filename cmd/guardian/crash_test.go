@@ -131,11 +131,11 @@ func settle(t *testing.T, binary, dir string, owners []*owner) (unanswered int) 
 // knows what must be there.
 type owner struct {
 	random  *rand.Rand
-	records []*record
+	records []*known
 }
 
-// record is what an owner knows of one identity.
-type record struct {
+// known is what an owner knows of one identity.
+type known struct {
 	identity string
 	acked    state
 	pending  *state // sent, and cut off
@@ -151,7 +151,7 @@ type state struct {
 func newOwner(n int) *owner {
 	o := &owner{random: rand.New(rand.NewPCG(uint64(n), rand.Uint64()))}
 	for i := range identitiesEach {
-		o.records = append(o.records, &record{identity: fmt.Sprintf("%064x", n*identitiesEach+i)})
+		o.records = append(o.records, &known{identity: fmt.Sprintf("%064x", n*identitiesEach+i)})
 	}
 	return o
 }
@@ -173,7 +173,7 @@ func (o *owner) work(t *testing.T, client *crashClient) bool {
 	return true
 }
 
-func (o *owner) next(r *record) state {
+func (o *owner) next(r *known) state {
 	if r.acked.live && o.random.IntN(5) == 0 {
 		return state{version: r.acked.version}
 	}
@@ -193,7 +193,7 @@ func verb(s state) string {
 
 // check pulls: what is there must be what was acknowledged last, or what was
 // cut off after it.
-func (r *record) check(t *testing.T, client *crashClient) {
+func (r *known) check(t *testing.T, client *crashClient) {
 	t.Helper()
 	found, err := client.pull(r.identity)
 	if err != nil {
@@ -217,7 +217,7 @@ func (s state) sameShare(other state) bool {
 
 // sendAgain sends just what was cut off. It succeeds, or turns out to have
 // been carried out.
-func (r *record) sendAgain(t *testing.T, client *crashClient) {
+func (r *known) sendAgain(t *testing.T, client *crashClient) {
 	t.Helper()
 	status, body, err := client.send(r.identity, *r.pending)
 	var failure api.ErrorResponse

@@ -39,7 +39,7 @@ func openPeerPlane(ctx context.Context, cfg *Config, o *opened, known cluster.Co
 		p.close(log)
 		return nil, &exitError{exitConfig, err, "set GUARDIAN_ADVERTISE_URL and GUARDIAN_PEER_ADVERTISE_URL to what this guardian is reached by"}
 	}
-	repairer := openRepairer(cfg, o, joined, p.client, log)
+	repairer := openRepairer(cfg, o, joined, registry, p.client, log)
 	p.server = peer.NewServer(peer.ServerConfig{
 		Key: o.nodeKey, NodeID: cfg.nodeID(), Members: joined, Heartbeat: joined.Receive,
 		Calls: peerCalls(repairer), Logger: log,

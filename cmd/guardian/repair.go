@@ -14,7 +14,7 @@ import (
 
 // openRepairer makes what keeps the shares of this node whole. Without a plane
 // there is nobody to recover a share from: then it scrubs, and that is all.
-func openRepairer(cfg *Config, o *opened, known *cluster.Cluster, client *peer.Client, log *slog.Logger) *repair.Repairer {
+func openRepairer(cfg *Config, o *opened, known *cluster.Cluster, registry cluster.Registry, client *peer.Client, log *slog.Logger) *repair.Repairer {
 	wanted := repair.Config{
 		Node: o.node, FailureDomain: cfg.FailureDomain,
 		ScrubInterval: cfg.ScrubInterval, Poll: queuePoll(cfg.ScrubInterval),
@@ -22,6 +22,8 @@ func openRepairer(cfg *Config, o *opened, known *cluster.Cluster, client *peer.C
 	}
 	if client != nil {
 		wanted.Key, wanted.Peers = o.nodeKey, &directory{known, client}
+		wanted.Registry, wanted.Admission = registry, cfg.admissionKey
+		wanted.RefreshInterval, wanted.ReplaceAfter = cfg.RefreshInterval, cfg.ReplaceAfter
 	}
 	made := repair.New(wanted)
 	o.damaged.Store(made)
@@ -64,12 +66,27 @@ func (d *directory) Members() []repair.Member {
 	var members []repair.Member
 	for _, m := range d.cluster.View().Members {
 		if !m.Self {
-			members = append(members, repair.Member{
-				Key: m.PublicKey, NodeID: m.NodeID, FailureDomain: m.FailureDomain, Alive: m.State == cluster.Alive,
-			})
+			members = append(members, memberOf(m))
 		}
 	}
 	return members
+}
+
+// Self implements [repair.Peers].
+func (d *directory) Self() repair.Member {
+	for _, m := range d.cluster.View().Members {
+		if m.Self {
+			return memberOf(m)
+		}
+	}
+	return repair.Member{} // a view always has it
+}
+
+func memberOf(m cluster.MemberView) repair.Member {
+	return repair.Member{
+		Key: m.PublicKey, NodeID: m.NodeID, Index: m.Index, FailureDomain: m.FailureDomain,
+		Alive: m.State == cluster.Alive, Silent: m.Silent,
+	}
 }
 
 // peerCalls are what the peer plane answers for the repairer.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
+	"github.com/vault-guardian/guardian/record"
 	"github.com/vault-guardian/guardian/repair"
 )
 
@@ -38,9 +39,7 @@ func TestSharesComeBack(t *testing.T) {
 	}
 
 	for _, kind := range []string{"shares", "vaults"} {
-		if err := os.RemoveAll(filepath.Join(s.dir, "g2", kind)); err != nil {
-			t.Fatal(err)
-		}
+		s.await(t, 1, kind+" are gone", func() bool { return os.RemoveAll(filepath.Join(s.dir, "g2", kind)) == nil }) // g2 may make some meanwhile
 	}
 	s.flip(t, 3, plain, "share.bin")
 	s.flip(t, 3, named, "version")
@@ -99,29 +98,29 @@ func wantNoShareForOthers(t *testing.T, s *surgery, four *stored) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := repair.RecordName{Identity: four.slot.Identity, Version: 7, Hash: hash[:]}
+	name := record.Ref{Identity: four.slot.Identity, Version: 7, Hash: hash[:]}
 	member, holder := showing(certificateOf(t, "g5", s.keys[4], nil)), showing(certificateOf(t, "g2", s.keys[1], nil))
 	for x := 0; x <= 256; x++ {
 		if x > 6 && x < 255 {
 			continue
 		}
-		wantRefused(t, fmt.Sprintf("g5 asks for x=%d", x), callPeer(t, s.all[0], member, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: x}))
+		wantRefused(t, fmt.Sprintf("g5 asks for x=%d", x), callPeer(t, s.all[0], member, repair.RouteOffer, repair.OfferRequest{Ref: name, X: x}))
 		if x != 2 {
-			wantRefused(t, fmt.Sprintf("g2 asks for x=%d", x), callPeer(t, s.all[0], holder, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: x}))
+			wantRefused(t, fmt.Sprintf("g2 asks for x=%d", x), callPeer(t, s.all[0], holder, repair.RouteOffer, repair.OfferRequest{Ref: name, X: x}))
 		}
 		for _, as := range []*tls.Config{member, holder} {
 			wantRefused(t, fmt.Sprintf("offers of nobody, x=%d", x), callPeer(t, s.all[0], as, repair.RouteContribute, repair.ContributeRequest{
-				RecordName: name, X: x, Offers: []repair.OfferAnswer{{X: 1, Key: make([]byte, 32), Signature: make([]byte, 64)}},
+				Ref: name, X: x, Offers: []repair.OfferAnswer{{X: 1, Key: make([]byte, 32), Signature: make([]byte, 64)}},
 			}))
 		}
 	}
 	for i, node := range []string{"g1", "g2", "g3", "g4", "g9"} { // K names and more, and no key of theirs
 		as := showing(certificateOf(t, node, stranger, nil))
-		if got := callPeer(t, s.all[0], as, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: i + 1}); got != "" {
+		if got := callPeer(t, s.all[0], as, repair.RouteOffer, repair.OfferRequest{Ref: name, X: i + 1}); got != "" {
 			t.Errorf("a stranger who says to be %s gets %q", node, got)
 		}
 		as = showing(certificateOf(t, node, s.keys[4], nil))
-		if got := callPeer(t, s.all[0], as, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: i + 1}); got != "" {
+		if got := callPeer(t, s.all[0], as, repair.RouteOffer, repair.OfferRequest{Ref: name, X: i + 1}); got != "" {
 			t.Errorf("g5 who says to be %s gets %q", node, got)
 		}
 	}
@@ -133,7 +132,7 @@ func wantNoShareForOthers(t *testing.T, s *surgery, four *stored) {
 	if !strings.Contains(got, `"sound":true`) || strings.Contains(got, base64.StdEncoding.EncodeToString(four.shares[0])[8:40]) {
 		t.Errorf("g2 asks what g1 holds: %q", got)
 	}
-	if got := callPeer(t, s.all[0], holder, repair.RouteOffer, repair.OfferRequest{RecordName: name, X: 2}); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+	if got := callPeer(t, s.all[0], holder, repair.RouteOffer, repair.OfferRequest{Ref: name, X: 2}); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 		t.Errorf("g2 asks for its own share: %q", got)
 	}
 }

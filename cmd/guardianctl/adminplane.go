@@ -150,11 +150,13 @@ func adminAdvice(code string) string {
 		return "give the guardian a GUARDIAN_REGISTRY: alone it has nobody to compare with"
 	case "running":
 		return "wait for the one that runs, and run it again"
+	case "registry_unavailable":
+		return "bring the registry back, and run it again: shares are served as ever meanwhile; a list that is broken is begun anew by the next round"
 	case "no_route", "method_not_allowed":
 		return "update the guardian, which is too old for this command; or " + adviceOtherAdmin
 	case "forbidden_host":
 		return "name its host with an IP address, or as localhost: " + adviceAdmin
-	case "invalid_slots":
+	case "invalid_slots", "invalid_threshold", "invalid_members":
 		return "update whichever of guardianctl and the guardian is older"
 	}
 	return "look into the guardian's log"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,7 @@ const (
 	getRepair, postRepair       = "GET " + repairPath, "POST " + repairPath
 	getAudit, postAudit         = "GET " + auditPath, "POST " + auditPath
 	postRun                     = "POST " + repairPath + "/run"
+	getRounds, postRounds       = "GET " + roundsPath, "POST " + roundsPath
 	firstIdentity, nextIdentity = soundID, damagedID
 )
 
@@ -92,7 +94,14 @@ var adminCommands = map[string][]string{
 	"repair add":    {"repair", "add", firstIdentity},
 	"repair run":    {"repair", "run"},
 	"verify":        {"verify", "--cluster"},
+	"refresh":       {"refresh"},
+	"redistribute":  {"redistribute", "--threshold", "4"},
+	"rounds show":   {"rounds", "show"},
+	"rounds list":   {"rounds", "list"},
 }
+
+// askOnce are those of adminCommands that make one request.
+var askOnce = []string{"repair status", "scrub shown", "repair add", "rounds show", "rounds list"}
 
 // Whatever answers in a guardian's place, the exit code and the advice are right.
 func TestNoAdminPlane(t *testing.T) {
@@ -181,17 +190,19 @@ func TestAdminVariable(t *testing.T) {
 // Ctrl-C ends each of them wherever it is, and blames nobody.
 func TestAdminCommandsInterrupted(t *testing.T) {
 	t.Parallel()
+	rounds := roundsStatus{Progress: repair.RoundsReport{Running: true, StartedNS: 1}}
 	endless := map[string]func(int) (int, any){
 		getScrub: in(200, repair.ScrubProgress{Running: true}), postScrub: in(202, repair.ScrubProgress{Running: true}),
 		getRepair:  in(200, repair.Status{Queued: 1, Working: 1, Items: []repair.ItemStatus{{SlotName: repair.SlotName{Identity: firstIdentity}}}}),
 		postRun:    in(200, repair.Status{Queued: 1}),
 		postRepair: in(202, addResult{100}),
 		getAudit:   in(200, repair.AuditReport{Running: true, StartedNS: 1}), postAudit: in(202, repair.AuditReport{Running: true, StartedNS: 1}),
+		getRounds: in(200, rounds), postRounds: in(202, rounds),
 	}
 	for name, args := range adminCommands {
 		for at := range 4 {
-			if at > 0 && (name == "repair status" || name == "scrub shown" || name == "repair add") {
-				continue // one request is all
+			if at > 0 && slices.Contains(askOnce, name) {
+				continue
 			}
 			t.Run(fmt.Sprintf("%s at %d", name, at), func(t *testing.T) {
 				t.Parallel()

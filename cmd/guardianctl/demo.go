@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ type demo struct {
 }
 
 func newDemoCommand() *cobra.Command {
-	var keep, cluster, heal bool
+	var keep, cluster, heal, move bool
 	cmd := &cobra.Command{
 		Use:   "demo [FILE]",
 		Short: "Show on this machine what guardians do",
@@ -37,16 +38,21 @@ seconds, with heartbeats that are quicker than usual.
 
 With --heal the shares of one are deleted and one of another is damaged, and both
 come back by themselves, while all that the guardians say to each other is
-searched for shares.`,
+searched for shares.
+
+With --move secrets outlive those who keep them: shares are refreshed, guardians
+join and are gone for good, and the threshold is raised, while the file stays what
+it is and its version, too.`,
 		Example: `  guardianctl demo
   guardianctl demo notes.txt --keep
   guardianctl demo --cluster
   guardianctl demo --heal
+  guardianctl demo --move
   guardianctl demo --cluster notes.txt --keep`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cluster && heal {
-				return usageError("keep one of them: each shows something else", "--cluster and --heal are both given")
+			if several := given(cmd, "cluster", "heal", "move"); len(several) > 1 {
+				return usageError("keep one of them: each shows something else", "%s are given together", strings.Join(several, " and "))
 			}
 			s, err := newStage(cmd, args)
 			switch {
@@ -56,6 +62,8 @@ searched for shares.`,
 				return newClusterDemo(s).run(cmd.Context(), keep)
 			case heal:
 				return newHealDemo(s).run(cmd.Context(), keep)
+			case move:
+				return newMoveDemo(s).run(cmd.Context(), keep)
 			}
 			return newDemo(s).run(cmd.Context(), keep)
 		},
@@ -63,6 +71,7 @@ searched for shares.`,
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the directory with all files")
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "show guardians that know each other")
 	cmd.Flags().BoolVar(&heal, "heal", false, "show shares that heal")
+	cmd.Flags().BoolVar(&move, "move", false, "show shares that move")
 	return cmd
 }
 

@@ -195,7 +195,7 @@ func (h *healDemo) shareFile(i int) (string, error) {
 }
 
 func (h *healDemo) damage(context.Context) error {
-	if err := os.RemoveAll(filepath.Join(h.storage(emptied), "shares")); err != nil {
+	if err := removeTree(filepath.Join(h.storage(emptied), "shares")); err != nil {
 		return err
 	}
 	h.say("%s: rm -r %s", nodeID(emptied), filepath.Join(nodeID(emptied), "shares"))

@@ -142,7 +142,7 @@ var brokenHealSteps = []struct {
 	sabotage    func(t *testing.T, h *healDemo)
 }{
 	{"a share that is not there", "start store damage", "guardian-4 has 0 shares", false, func(_ *testing.T, h *healDemo) {
-		_ = os.RemoveAll(filepath.Join(h.storage(corrupted), "shares"))
+		_ = removeTree(filepath.Join(h.storage(corrupted), "shares"))
 	}},
 	{"too many that are damaged", throughHeal, "not within", true, func(_ *testing.T, h *healDemo) {
 		h.guardians[watcher].kill() // three are needed, and two have theirs

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,8 @@ import (
 const (
 	demoGuardians = 5
 	demoTimeout   = 3 * time.Minute
+	// keptPort is that of the first guardian when it is started again.
+	keptPort = 7501
 )
 
 // stage is where a demonstration plays: guardians on this machine and a file to
@@ -34,7 +37,7 @@ type stage struct {
 
 	launcher  *launcher
 	started   []*process // all of them, those that have ended too
-	guardians [demoGuardians]*process
+	guardians []*process
 	// before is called before each step; tests break steps with it.
 	before func(step string)
 }
@@ -58,6 +61,7 @@ func newStage(cmd *cobra.Command, args []string) (s stage, err error) {
 	s = stage{
 		demoFile: demoFile{name: "opticks.txt", secret: opticks},
 		out:      cmd.OutOrStdout(), token: randomHex(), before: func(string) {},
+		guardians: make([]*process, demoGuardians),
 	}
 	if len(args) > 0 {
 		if s.secret, err = readInput(cmd, args[0]); err != nil {
@@ -146,11 +150,23 @@ func (s *stage) keepRecovered(secret []byte) error {
 	return nil
 }
 
+// printKept says how to start the guardians again that still have a storage.
 func (s *stage) printKept(what show) {
-	fmt.Fprintf(s.out, "\nKept: %s\nTo start the guardians again, on ports 7501 to 7505:\n", s.dir)
+	fmt.Fprintf(s.out, "\nKept: %s\n", s.dir)
+	var urls []string
 	for i := range s.guardians {
+		if !exists(s.storage(i)) {
+			continue
+		}
+		if urls == nil {
+			fmt.Fprintf(s.out, "To start the guardians again, on ports from %d on:\n", keptPort)
+		}
+		urls = append(urls, fmt.Sprintf("http://127.0.0.1:%d", keptPort+i))
 		fmt.Fprintf(s.out, "  GUARDIAN_STORAGE=%s GUARDIAN_NODE_ID=%s GUARDIAN_BIND=127.0.0.1:%d %sGUARDIAN_SERVER_BEARER_TOKEN=\"$(cat %s)\" %s &\n",
-			shellWord(s.storage(i)), nodeID(i), 7501+i, what.again(i), shellWord(s.tokenFile()), shellWord(s.binary))
+			shellWord(s.storage(i)), nodeID(i), keptPort+i, what.again(i), shellWord(s.tokenFile()), shellWord(s.binary))
 	}
-	fmt.Fprintf(s.out, "and to ask them how they are:\n  guardianctl status --token-file %s --guardians %s\n\n", shellWord(s.tokenFile()), exampleGuardians)
+	if urls != nil {
+		fmt.Fprintf(s.out, "and to ask them how they are:\n  guardianctl status --token-file %s --guardians %s\n", shellWord(s.tokenFile()), strings.Join(urls, ","))
+	}
+	fmt.Fprintln(s.out)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/vault-guardian/guardian/api"
@@ -193,6 +194,16 @@ func flipLastByte(path string) error {
 	}
 	share[len(share)-1] ^= 1
 	return os.WriteFile(path, share, 0o600)
+}
+
+// removeTree removes a directory in which a guardian that is up may make files meanwhile.
+func removeTree(path string) error {
+	for range 100 {
+		if err := os.RemoveAll(path); !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+	return os.RemoveAll(path)
 }
 
 var errNothingWrong = errors.New("as if nothing was wrong")

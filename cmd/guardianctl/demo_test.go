@@ -27,7 +27,7 @@ func testStage(t *testing.T) (stage, *bytes.Buffer) {
 	return stage{
 		demoFile: demoFile{name: "short.txt", secret: []byte("a short text")},
 		out:      out, parent: t.TempDir(), binary: filepath.Join(binaries, guardianBinary),
-		token: randomHex(), before: func(string) {},
+		token: randomHex(), before: func(string) {}, guardians: make([]*process, demoGuardians),
 	}, out
 }
 
@@ -121,10 +121,10 @@ func TestDemoNoticesABrokenStep(t *testing.T) {
 		}},
 		{"no more guardians", "restart", func(_ *testing.T, d *demo) { d.binary += "-missing" }},
 		{"guardians that lost their storage", "restart", func(_ *testing.T, d *demo) {
-			_ = os.RemoveAll(d.storage(firstStopped))
+			_ = removeTree(d.storage(firstStopped))
 		}},
 		{"a bit that did not change", "tamper", func(_ *testing.T, d *demo) { d.flip = func(string) error { return nil } }},
-		{"a disk without shares", "tamper", func(_ *testing.T, d *demo) { _ = os.RemoveAll(d.storage(tampered)) }},
+		{"a disk without shares", "tamper", func(_ *testing.T, d *demo) { _ = removeTree(d.storage(tampered)) }},
 		{"a replay that is taken", "rollback", func(t *testing.T, d *demo) { d.lie(t, api.RoutePush, okWhen(isReplay(d))) }},
 		{"a delete that only says so", "delete", func(t *testing.T, d *demo) {
 			d.lie(t, api.RouteDelete, func(*http.Request) string { return `{"status":"deleted"}` })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -73,6 +74,10 @@ type endpoints struct {
 	urls, tokens []string
 	roots        *x509.CertPool
 	members      []client.Member
+	// roster is the key that signed who the members are, nil for none; policy is
+	// that of what is stored.
+	roster ed25519.PublicKey
+	policy client.Policy
 }
 
 // endpoints reads all that the flags name, and asks for the list of guardians
@@ -96,7 +101,10 @@ func (f *vaultFlags) endpoints(cmd *cobra.Command, name string) (*endpoints, err
 	}
 	at := &endpoints{flags: f, urls: urls, tokens: tokens, roots: roots}
 	if from != "" {
-		if at.members, err = f.membersFrom(cmd, from, roots); err != nil {
+		if at.roster, err = admissionOf(f.rosterKey); err != nil {
+			return nil, err
+		}
+		if at.members, err = f.membersFrom(cmd, from, at.roster, roots); err != nil {
 			return nil, err
 		}
 		at.urls = urlsOf(at.members)
@@ -149,7 +157,7 @@ func (e *endpoints) rehearsal(name string) (*client.Vault, error) {
 // vault is that of the owner of root, or nobody's for nil, and of one name of
 // that owner's where it is not "".
 func (e *endpoints) vault(root *envelope.Root, name string) (*client.Vault, error) {
-	vault, err := client.NewVault(e.urls, e.tokens, e.flags.threshold, client.WithRoot(root), client.WithName(name), client.WithRootCAs(e.roots), client.WithMembers(e.members))
+	vault, err := client.NewVault(e.urls, e.tokens, e.flags.threshold, client.WithRoot(root), client.WithName(name), client.WithRootCAs(e.roots), client.WithMembers(e.members), client.WithPolicy(e.policy))
 	if errors.Is(err, api.ErrInvalidName) {
 		return nil, usageError("choose another name with --name", "%w", err)
 	}

@@ -56,11 +56,8 @@ func admissionOf(digits string) (ed25519.PublicKey, error) {
 }
 
 // membersFrom are the guardians of a cluster, in order of index. Each has a URL.
-func (f *vaultFlags) membersFrom(cmd *cobra.Command, from string, roots *x509.CertPool) ([]client.Member, error) {
-	admission, err := admissionOf(f.rosterKey)
-	if err != nil {
-		return nil, err
-	}
+// Who they are admission has signed, unless it is nil.
+func (f *vaultFlags) membersFrom(cmd *cobra.Command, from string, admission ed25519.PublicKey, roots *x509.CertPool) ([]client.Member, error) {
 	asked, err := newInformant(cmd, &f.callFlags, from, roots)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,8 +23,9 @@ func newHistoryCommand() *cobra.Command {
 		Use:   "history",
 		Short: "Show which versions the guardians retain",
 		Long: `Ask all guardians which versions they retain under the identity, newest first.
-Of what was deleted they retain that it was. Nothing is rebuilt, so this is what
-the guardians say, unchecked.`,
+Of what was deleted they retain that it was. The epoch, shown where there is any,
+counts how often guardians have made new shares of a version since it was stored.
+Nothing is rebuilt, so this is what the guardians say, unchecked.`,
 		Example: `  guardianctl history --key-file notes.key
   guardianctl history --key-file notes.key --name monday
   guardianctl history --mnemonic
@@ -90,14 +94,20 @@ func historyState(err error) string {
 }
 
 func printVersions(out io.Writer, list []guardianVersions) error {
+	epochs := slices.ContainsFunc(list, func(g guardianVersions) bool {
+		return slices.ContainsFunc(g.Versions, func(v api.VersionInfo) bool { return v.Epoch > 0 })
+	})
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "GUARDIAN\tVERSION\tBYTES\tSINCE")
+	line := func(guardian, version, epoch, bytes, since string) {
+		fmt.Fprintln(table, strings.Join(columns(epochs, []string{guardian, version}, epoch, bytes, since), "\t"))
+	}
+	line("GUARDIAN", "VERSION", "EPOCH", "BYTES", "SINCE")
 	for _, g := range list {
 		if len(g.Versions) == 0 {
-			fmt.Fprintf(table, "%s\t-\t%s\t-\n", g.Guardian, g.State)
+			line(g.Guardian, "-", "-", g.State, "-")
 		}
 		for _, v := range g.Versions {
-			fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", g.Guardian, v.Version, bytesOf(v), sinceOf(v))
+			line(g.Guardian, strconv.FormatUint(v.Version, 10), strconv.FormatUint(v.Epoch, 10), bytesOf(v), sinceOf(v))
 		}
 	}
 	return table.Flush()

@@ -48,7 +48,7 @@ func TestMigrateAcrossBuckets(t *testing.T) {
 	m.wantAll(t)
 	t.Setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1") // the bucket is not needed any more
 	out, _ := guardianctl(t, exitOK, "shares", "count", "--storage", last)
-	wantText(t, out, fmt.Sprintf("live %d, deleted 1, damaged 0", migratedSlots))
+	wantText(t, out, fmt.Sprintf("live %d, moved 0, deleted 1, damaged 0", migratedSlots))
 }
 
 // mover is a guardian that goes from place to place, and what it must serve.
@@ -154,7 +154,7 @@ func (m *mover) arrived(t *testing.T, at string) (slots []guardian.Slot) {
 			if err != nil {
 				return err
 			}
-			if _, err := n.Pull(ctx, slot, nil, guardian.Caller{}); err == nil {
+			if _, err := n.Pull(ctx, slot, nil, nil, guardian.Caller{}); err == nil {
 				slots = append(slots, slot)
 			} else if !errors.Is(err, api.ErrNotFound) { // on its way, or deleted
 				return err
@@ -171,7 +171,7 @@ func (m *mover) wantAll(t *testing.T) {
 	t.Helper()
 	m.visit(t, m.at, func(ctx context.Context, n *guardian.Node) error {
 		for slot, version := range m.versions {
-			got, err := n.Pull(ctx, slot, nil, guardian.Caller{})
+			got, err := n.Pull(ctx, slot, nil, nil, guardian.Caller{})
 			if err != nil || got.Version != version || string(got.Data) != textOf(slot, version) {
 				t.Errorf("%s is version %d: %q, %v; want version %d", slot.Short(), got.Version, got.Data, err, version)
 			}

@@ -95,7 +95,9 @@ func TestShares(t *testing.T) {
 	out, _ := guardianctl(t, exitOK, "shares", "list", "--storage", dir)
 	wantText(t, out, "IDENTITY", soundID, damagedID, "live")
 	out, _ = guardianctl(t, exitOK, "shares", "count", "--storage", dir)
-	wantText(t, out, "live 2, deleted 0, damaged 0")
+	wantText(t, out, "live 2, moved 0, deleted 0, damaged 0")
+	out, _ = guardianctl(t, exitOK, "shares", "count", "--storage", dir, "--json")
+	wantText(t, out, `"live": 2`, `"moved": 0`)
 	out, _ = guardianctl(t, exitOK, "shares", "show", strings.ToUpper(soundID), "--storage", dir, "--json")
 	var info guardian.Info
 	if err := json.Unmarshal([]byte(out), &info); err != nil || info.Version != 7 || info.Retained[0].Threshold != 3 {

@@ -76,7 +76,7 @@ damaged stays in (exit 5). ` + storageNote,
 		Example: `  guardianctl quarantine release 3f9c...e1 --storage ./data`,
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.change(cmd, args, "released", (*guardian.Node).Release)
+			return f.change(cmd, args, "released", (*guardian.Node).Unquarantine)
 		},
 	}
 	f.register(cmd)

@@ -72,15 +72,18 @@ type recoverResult struct {
 	Output    string `json:"output"`
 	Bytes     int    `json:"bytes"`
 	Version   uint64 `json:"version"`
+	Epoch     uint64 `json:"epoch"`
 	Threshold int    `json:"threshold"`
 	Shares    int    `json:"shares"`
 	Checked   bool   `json:"checked"`
 	// CheckedBy is manifest, envelope, shares, or empty.
 	CheckedBy string `json:"checked_by"`
 	// ByEnvelope: more shares were wrong than the shares alone can tell apart.
-	ByEnvelope bool   `json:"by_envelope"`
-	Fallback   bool   `json:"fallback"`
-	Newest     uint64 `json:"newest_version"`
+	ByEnvelope bool `json:"by_envelope"`
+	// ByPayload: more redistributed shares were wrong than tell which they are.
+	ByPayload bool   `json:"by_payload"`
+	Fallback  bool   `json:"fallback"`
+	Newest    uint64 `json:"newest_version"`
 	// NewerPossible: too few guardians answered to rule out a newer version.
 	NewerPossible bool              `json:"newer_possible"`
 	Guardians     []guardianOutcome `json:"guardians"`
@@ -90,13 +93,14 @@ type guardianOutcome struct {
 	Guardian string  `json:"guardian"`
 	State    string  `json:"state"`
 	Version  *uint64 `json:"version,omitempty"`
+	Epoch    uint64  `json:"epoch,omitempty"`
 	Error    string  `json:"error,omitempty"`
 }
 
 func outcomes(answers []client.PullAnswer) []guardianOutcome {
 	list := make([]guardianOutcome, 0, len(answers))
 	for _, a := range answers {
-		outcome := guardianOutcome{Guardian: a.Guardian, State: string(a.State), Version: a.Version}
+		outcome := guardianOutcome{Guardian: a.Guardian, State: string(a.State), Version: a.Version, Epoch: a.Epoch}
 		if a.Err != nil {
 			outcome.Error = problems([]error{a.Err})[0].Error
 		}
@@ -142,6 +146,10 @@ func unchecked(report client.PullReport) string {
 	return fmt.Sprintf("just %d shares were there, so a wrong one among them goes unnoticed", report.Used)
 }
 
+// framed tells how far to believe who is named, where few of the redistributed
+// shares fit.
+const framed = "so many shares do not fit the others that guardians who conspire could make right ones look wrong; what they rebuild is right"
+
 // print reports to people on standard error: standard output may be the file.
 func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, size int, by string) error {
 	w := cmd.ErrOrStderr()
@@ -151,10 +159,13 @@ func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, siz
 	if report.ByEnvelope {
 		fmt.Fprintf(w, "warning: more shares were wrong than the shares alone can tell apart; %d of them opened with the key, so the file is right: store it again, and find out what is wrong with the guardians\n", report.Threshold)
 	}
+	if report.ByPayload {
+		fmt.Fprintf(w, "warning: %s\n", framed)
+	}
 	if r.json {
 		return printJSON(cmd.OutOrStdout(), recoverResult{
-			r.output, size, report.Version, report.Threshold, report.Used, report.Checked, by,
-			report.ByEnvelope, report.Fallback, report.Newest, report.NewerPossible, outcomes(report.Guardians),
+			r.output, size, report.Version, report.Epoch, report.Threshold, report.Used, report.Checked, by,
+			report.ByEnvelope, report.ByPayload, report.Fallback, report.Newest, report.NewerPossible, outcomes(report.Guardians),
 		})
 	}
 	if report.Fallback {
@@ -168,7 +179,7 @@ func (r *recoverCommand) print(cmd *cobra.Command, report client.PullReport, siz
 			fmt.Fprintf(w, "warning: the share of %s is %s%s\n", g.Guardian, g.State, detail(g.Error))
 		}
 	}
-	_, err := fmt.Fprintf(w, "recovered version %d (%d bytes) from %d shares; %d were needed%s\n", report.Version, size, report.Used, report.Threshold, voucher(by))
+	_, err := fmt.Fprintf(w, "recovered %s (%d bytes) from %d shares; %d were needed%s\n", versionText(report.Version, report.Epoch), size, report.Used, report.Threshold, voucher(by))
 	return err
 }
 

@@ -157,7 +157,7 @@ func TestRekeyOnABucket(t *testing.T) {
 	}
 	secrets.Put("guardian/local", keyring())
 	out, _ = guardianctl(t, exitOK, append([]string{"shares", "count"}, at...)...)
-	wantText(t, out, fmt.Sprintf("live %d, deleted 0, damaged 0", slots))
+	wantText(t, out, fmt.Sprintf("live %d, moved 0, deleted 0, damaged 0", slots))
 
 	secrets.Put("other", strings.Repeat("5a", integrity.KeySize))
 	for name, broken := range map[string]struct {

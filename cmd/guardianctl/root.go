@@ -77,8 +77,8 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 	})
 	root.AddCommand(
 		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newGuardiansCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
-		newSplitCommand(), newCombineCommand(), newDemoCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newRepairCommand(),
+		newSplitCommand(), newCombineCommand(), newDemoCommand(), newChaosCommand(), newVersionCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newRepairCommand(), newRefreshCommand(), newRedistributeCommand(), newRoundsCommand(),
 	)
 	completeAll(root)
 	return root

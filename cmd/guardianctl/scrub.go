@@ -151,6 +151,7 @@ func printScrub(out io.Writer, p repair.ScrubProgress) error {
 	row("missing", last.Missing, "named, and gone")
 	row("stale", last.Stale, "a later version is elsewhere")
 	row("lacking", last.Lacking, "known elsewhere only")
+	row("moved", last.Moved, "other guardians hold these now")
 	row("deleted", last.Deleted, "")
 	row("orphaned", last.Orphaned, "named by nothing, removed")
 	row("alone", last.Alone, "another guardian should have it too, and has not")

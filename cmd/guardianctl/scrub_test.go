@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
 	"testing"
 
 	"github.com/vault-guardian/guardian/repair"
@@ -28,7 +30,7 @@ func TestScrubCommand(t *testing.T) {
 		code          int
 		want          string // in what is said of it
 	}{
-		"sound":                     {found: repair.ScrubReport{FinishedNS: 5, Good: 9, Orphaned: 2, Alone: 1, WithoutManifest: 1}},
+		"sound":                     {found: repair.ScrubReport{FinishedNS: 5, Good: 9, Moved: 3, Orphaned: 2, Alone: 1, WithoutManifest: 1}},
 		"nothing there":             {found: repair.ScrubReport{FinishedNS: 5}},
 		"corrupt":                   {found: repair.ScrubReport{FinishedNS: 5, Corrupt: 2}, code: exitVerification, want: "2 are not as they should be\nnext: they are queued"},
 		"missing":                   {found: repair.ScrubReport{FinishedNS: 5, Missing: 1}, code: exitVerification, want: "1 are not as"},
@@ -42,6 +44,9 @@ func TestScrubCommand(t *testing.T) {
 			t.Parallel()
 			out, errs := guardianctl(t, test.code, "scrub", "--admin", scrubbing(t, test.before, test.found).URL)
 			wantText(t, out, "finished", "good", "unreadable", "1970-01-01T00:00:00Z")
+			if row := fmt.Sprintf(`moved +%d +other guardians hold these now`, test.found.Moved); !regexp.MustCompile(row).MatchString(out) {
+				t.Errorf("it does not tell what has moved:\n%s", out)
+			}
 			wantText(t, errs, test.want)
 			out, _ = guardianctl(t, test.code, "scrub", "--json", "--admin", scrubbing(t, test.before, test.found).URL)
 			var p repair.ScrubProgress

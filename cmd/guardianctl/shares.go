@@ -34,8 +34,9 @@ func newSharesListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List all identities with version, size and state, verifying each",
-		Long: `List all identities with version, size and state. Every share is read and
-verified; what is damaged is marked in the quarantine. Exits 5 if any is. ` + storageNote,
+		Long: `List all identities with version, size and state: live, moved (to other guardians),
+deleted, or damaged. Every share is read and verified; what is damaged is marked in
+the quarantine. Exits 5 if any is. ` + storageNote,
 		Example: `  guardianctl shares list --storage ./data
   guardianctl shares list --storage ./data --json | jq -r 'select(.state != "live").identity'`,
 		Args: takes(0, 0),
@@ -100,8 +101,10 @@ func infoPrinter(out io.Writer, asJSON bool) (row func(guardian.Info) error, don
 	}, table.Flush
 }
 
+// sizeOf is of the current version: what has moved to other guardians may leave
+// older ones behind.
 func sizeOf(info guardian.Info) string {
-	if len(info.Retained) == 0 {
+	if len(info.Retained) == 0 || info.Retained[0].Version != info.Version {
 		return "-"
 	}
 	return fmt.Sprint(info.Retained[0].Size)
@@ -111,8 +114,8 @@ func newSharesCountCommand() *cobra.Command {
 	var f storageFlags
 	cmd := &cobra.Command{
 		Use:     "count",
-		Short:   "Count live, deleted and damaged identities",
-		Long:    "Count live, deleted and damaged identities, reading and verifying every share.\nExits 5 if any is damaged. " + storageNote,
+		Short:   "Count live, moved, deleted and damaged identities",
+		Long:    "Count live, moved, deleted and damaged identities, reading and verifying every\nshare. Moved ones have other guardians as holders now. Exits 5 if any is damaged. " + storageNote,
 		Example: `  guardianctl shares count --storage ./data`,
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,7 +127,7 @@ func newSharesCountCommand() *cobra.Command {
 }
 
 func (f *storageFlags) count(ctx context.Context, cmd *cobra.Command, n *guardian.Node) error {
-	counts := map[string]int{guardian.StateLive: 0, guardian.StateDeleted: 0, guardian.StateDamaged: 0}
+	counts := map[string]int{guardian.StateLive: 0, guardian.StateMoved: 0, guardian.StateDeleted: 0, guardian.StateDamaged: 0}
 	progress := countProgress(cmd.ErrOrStderr(), "verified")
 	err := eachInfo(ctx, n, func(info guardian.Info) error {
 		progress.add()
@@ -138,8 +141,8 @@ func (f *storageFlags) count(ctx context.Context, cmd *cobra.Command, n *guardia
 	if f.json {
 		err = printJSON(cmd.OutOrStdout(), counts)
 	} else {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "live %d, deleted %d, damaged %d\n",
-			counts[guardian.StateLive], counts[guardian.StateDeleted], counts[guardian.StateDamaged])
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "live %d, moved %d, deleted %d, damaged %d\n",
+			counts[guardian.StateLive], counts[guardian.StateMoved], counts[guardian.StateDeleted], counts[guardian.StateDamaged])
 	}
 	return cmp.Or(err, damagedError(counts[guardian.StateDamaged]))
 }
@@ -195,8 +198,8 @@ func printInfo(out io.Writer, info guardian.Info) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "identity\t%s\nstate\t%s\nversion\t%d\n", info.Identity, info.State, info.Version)
 	for _, g := range info.Retained {
-		fmt.Fprintf(table, "retained\t%s, %d bytes, threshold %d, split %s, key %s, pushed %s\n",
-			g.Generation, g.Size, g.Threshold, orNone(g.Split), g.KeyID, time.Unix(0, g.CreatedNS).UTC().Format(time.RFC3339))
+		fmt.Fprintf(table, "retained\t%s, epoch %d, %d bytes, threshold %d, split %s, key %s, pushed %s\n",
+			g.Generation, g.Epoch, g.Size, g.Threshold, orNone(g.Split), g.KeyID, time.Unix(0, g.CreatedNS).UTC().Format(time.RFC3339))
 	}
 	return table.Flush()
 }

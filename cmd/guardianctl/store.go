@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +12,14 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/client"
 	"github.com/vault-guardian/guardian/envelope"
+	"github.com/vault-guardian/guardian/manifest"
 )
 
 type storeCommand struct {
 	vaultFlags
 	wayFlags
 	nameFlags
+	policyFlags
 }
 
 func newStoreCommand() *cobra.Command {
@@ -31,12 +34,24 @@ key, and without the key nobody reads, replaces or deletes it.
 There are three ways to be the owner, and one is needed: a key file (--key-file,
 made by keygen), 24 words (--mnemonic, made by keygen mnemonic), or a user name
 and passphrase (--user, made by keygen passphrase). Each finds and opens the file
-again with nothing else kept. One key keeps one file, and any number with --name.`,
+again with nothing else kept. One key keeps one file, and any number with --name.
+
+The owner signs what guardians may do with the shares by themselves, as the years
+go by. Unless told otherwise they may replace them by new ones of the same file,
+so that a share that was stolen before is worth nothing (--refresh), and neither
+lower the threshold (--min-threshold) nor give shares to more guardians
+(--max-holders) or to others than now (--admission-key). What is stored anew has
+the policy that it had before, but for what a flag changes; least threshold and
+most guardians follow those of the new version unless they were chosen. verify
+shows it.`,
 		Example: `  guardianctl keygen -o notes.key
   guardianctl store notes.txt --key-file notes.key
   guardianctl store monday.txt --key-file notes.key --name monday
   guardianctl store notes.txt --mnemonic
   guardianctl store notes.txt --user joe
+  guardianctl store notes.txt --key-file notes.key --max-holders 7 --admission-key admission.pub
+  guardianctl store notes.txt --key-file notes.key --threshold 4 --min-threshold 3
+  guardianctl store notes.txt --key-file notes.key --refresh=false
   tar c notes | guardianctl store - --key-file notes.key --json`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, append(args, "-")[0]) },
@@ -45,6 +60,7 @@ again with nothing else kept. One key keeps one file, and any number with --name
 	s.writes = true
 	s.wayFlags.register(cmd)
 	s.nameFlags.register(cmd)
+	s.policyFlags.register(cmd)
 	return cmd
 }
 
@@ -74,10 +90,12 @@ func (s *storeCommand) run(cmd *cobra.Command, input string) error {
 	if err != nil {
 		return err
 	}
+	s.warnOfAdmission(cmd, at.roster, report.Policy)
 	return s.print(cmd, storeResult{
 		Identity: root.Identity(), KeyFile: s.keyFile, User: s.user, Name: s.name, Version: report.Version,
 		Bytes: len(secret), Guardians: len(vault.Guardians()), Threshold: report.Threshold,
 		Acknowledged: report.Got, Needed: report.Need, Split: report.Split, Lacking: problems(report.Lacking),
+		Policy: showPolicy(report.Policy),
 	}, s.shownWay(w))
 }
 
@@ -101,7 +119,18 @@ func (s *storeCommand) check(cmd *cobra.Command, input string) (way, *endpoints,
 		return w, nil, err
 	}
 	at, err := s.endpoints(cmd, s.name)
+	if err == nil {
+		at.policy, err = s.policy(cmd, at.roster)
+	}
 	return w, at, err
+}
+
+// warnOfAdmission tells of a policy that was kept and does not fit the cluster.
+func (s *storeCommand) warnOfAdmission(cmd *cobra.Command, roster ed25519.PublicKey, p manifest.Policy) {
+	if p.Admission == nil || roster == nil || roster.Equal(p.Admission) {
+		return
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "warning: the policy names an admission key that is not the roster key in use, so no guardian that joins will get a share; if that is not meant: --admission-key %x\n", []byte(roster))
 }
 
 func noOwner(input string) error {
@@ -123,7 +152,11 @@ func (s *storeCommand) readFitting(cmd *cobra.Command, at *endpoints, input stri
 	if err != nil {
 		return secret, err
 	}
-	return secret, rehearsal.CheckSecret(secret)
+	err = rehearsal.CheckSecret(secret)
+	if errors.Is(err, client.ErrPolicy) {
+		err = usageError("correct --min-threshold and --max-holders, or --threshold", "%w", err)
+	}
+	return secret, err
 }
 
 func (s *storeCommand) push(cmd *cobra.Command, vault *client.Vault, identity string, secret []byte) (report client.PushReport, err error) {
@@ -162,6 +195,7 @@ type storeResult struct {
 	Acknowledged int               `json:"acknowledged"`
 	Needed       int               `json:"needed"`
 	Split        string            `json:"split"`
+	Policy       shownPolicy       `json:"policy"`
 	Lacking      []guardianProblem `json:"lacking"`
 }
 
@@ -173,6 +207,9 @@ func (s *storeCommand) print(cmd *cobra.Command, r storeResult, owner string) er
 	_, err := fmt.Fprintf(out, "stored %d bytes as version %d with %d of %d guardians; any %d of them rebuild it\n",
 		r.Bytes, r.Version, r.Acknowledged, r.Guardians, r.Threshold)
 	printLacking(out, r.Lacking)
+	if !r.Policy.usual(r.Threshold, r.Guardians) {
+		fmt.Fprintf(out, "policy: %s\n", r.Policy)
+	}
 	if r.Name != "" {
 		owner += " --name " + quoted(r.Name)
 	}

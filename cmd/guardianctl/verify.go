@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,8 +22,13 @@ func newVerifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Check every guardian's share; nothing is rebuilt",
 		Long: `Ask every guardian for its share and compare it with the manifest that the owner
-signed when it was stored. Nothing is rebuilt or decrypted. Where guardians ask
-for no proof of ownership, --identity is enough.
+signed when it was stored. Nothing is decrypted. Where guardians ask for no proof
+of ownership, --identity is enough. What the owner lets guardians do with the
+shares by themselves is shown too.
+
+Where guardians have made new shares since, as the epoch counts, a share is good
+when it fits others that make what the owner signed, and untold where too few
+others were shown.
 
 With --cluster a guardian is asked to audit its shares and those of the others
 instead: they prove to each other that their shares fit together, and none learns
@@ -54,10 +61,14 @@ when nothing is kept.`,
 }
 
 type verifyResult struct {
-	Version   uint64          `json:"version"`
-	Threshold int             `json:"threshold"`
-	Shares    int             `json:"shares"`
-	Good      int             `json:"good"`
+	Version   uint64 `json:"version"`
+	Epoch     uint64 `json:"epoch"`
+	Threshold int    `json:"threshold"`
+	Shares    int    `json:"shares"`
+	Good      int    `json:"good"`
+	// ByPayload: more redistributed shares were wrong than tell which they are.
+	ByPayload bool            `json:"by_payload"`
+	Policy    *shownPolicy    `json:"policy,omitempty"`
 	Guardians []verifiedShare `json:"guardians"`
 }
 
@@ -87,7 +98,14 @@ func verify(cmd *cobra.Command, f *keptFlags) error {
 }
 
 func resultOf(report client.VerifyReport) verifyResult {
-	result := verifyResult{Version: report.Version, Threshold: report.Threshold, Shares: report.Holders, Good: report.Good}
+	result := verifyResult{
+		Version: report.Version, Epoch: report.Epoch, Threshold: report.Threshold,
+		Shares: report.Holders, Good: report.Good, ByPayload: report.ByPayload,
+	}
+	if report.Holders > 0 {
+		policy := showPolicy(report.Policy)
+		result.Policy = &policy
+	}
 	for i, outcome := range outcomes(report.Guardians) {
 		result.Guardians = append(result.Guardians, verifiedShare{outcome, report.Guardians[i].X, report.Guardians[i].Size})
 	}
@@ -98,20 +116,29 @@ func printVerified(out io.Writer, asJSON bool, r verifyResult) error {
 	if asJSON {
 		return printJSON(out, r)
 	}
+	epochs := slices.ContainsFunc(r.Guardians, func(g verifiedShare) bool { return g.Epoch > 0 })
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "GUARDIAN\tSTATE\tVERSION\tSHARE\tDETAIL")
+	fmt.Fprintln(table, strings.Join(columns(epochs, []string{"GUARDIAN", "STATE", "VERSION"}, "EPOCH", "SHARE", "DETAIL"), "\t"))
 	for _, g := range r.Guardians {
-		version, point := "-", "-"
-		if g.Version != nil {
-			version, point = strconv.FormatUint(*g.Version, 10), "x="+strconv.Itoa(g.Point)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", g.Guardian, g.State, version, point, orDash(g.Error))
+		fmt.Fprintln(table, strings.Join(g.cells(epochs), "\t"))
 	}
-	err := table.Flush()
-	if r.Shares > 0 {
-		_, err = fmt.Fprintf(out, "version %d: %d of %d shares are good, %d rebuild it\n", r.Version, r.Good, r.Shares, r.Threshold)
+	if err := table.Flush(); err != nil || r.Shares == 0 {
+		return err
 	}
+	if r.ByPayload {
+		fmt.Fprintln(out, framed)
+	}
+	_, err := fmt.Fprintf(out, "%s: %d of %d shares are good, %d rebuild it\npolicy: %s\n",
+		versionText(r.Version, r.Epoch), r.Good, r.Shares, r.Threshold, r.Policy)
 	return err
+}
+
+func (g verifiedShare) cells(withEpoch bool) []string {
+	version, epoch, point := "-", "-", "-"
+	if g.Version != nil {
+		version, epoch, point = strconv.FormatUint(*g.Version, 10), strconv.FormatUint(g.Epoch, 10), "x="+strconv.Itoa(g.Point)
+	}
+	return columns(withEpoch, []string{g.Guardian, g.State, version}, epoch, point, orDash(g.Error))
 }
 
 // unverified says in a line what the table shows.

@@ -127,7 +127,7 @@ func remove(ctx context.Context, n *guardian.Node, args []string) error {
 }
 
 func holds(ctx context.Context, n *guardian.Node, args []string) error {
-	got, err := n.Pull(ctx, guardian.Slot{Identity: args[0]}, nil, guardian.Caller{})
+	got, err := n.Pull(ctx, guardian.Slot{Identity: args[0]}, nil, nil, guardian.Caller{})
 	if err == nil && fmt.Sprint(got.Version, " ", string(got.Data)) != strings.Join(args[1:], " ") {
 		err = fmt.Errorf("it holds version %d: %s", got.Version, got.Data)
 	}

@@ -35,10 +35,18 @@ func TestStartTakesAnotherPort(t *testing.T) {
 	}
 }
 
-// take listens on the address, and lets all that connect wait.
+// take listens on the address, and lets all that connect wait. Who has it for a
+// moment only is waited for: nobody would be there when the server starts.
 func take(t testing.TB, address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
+	for range 500 {
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		listener, err = net.Listen("tcp", address)
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE): // somebody else came first, which is as well
 	case err != nil:
