@@ -36,7 +36,7 @@ func fill(ctx context.Context, store backend.Backend, slots int) error {
 		return err
 	}
 	var done atomic.Int64
-	defer every(progressTime, func() { say("%d of %d shares prepared", done.Load(), slots) })()
+	defer progress(func() { say("%d of %d shares prepared", done.Load(), slots) })()
 	group, pushing := errgroup.WithContext(ctx)
 	group.SetLimit(pushers)
 	for i := range slots {
@@ -108,9 +108,9 @@ func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "repair: "+format+"\n", args...)
 }
 
-// every calls f again and again until what it returns is called.
-func every(pause time.Duration, f func()) (stop func()) {
-	ticker := time.NewTicker(pause)
+// progress calls f again and again until what it returns is called.
+func progress(f func()) (stop func()) {
+	ticker := time.NewTicker(progressTime)
 	done := make(chan struct{})
 	go func() {
 		for {

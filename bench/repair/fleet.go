@@ -5,9 +5,9 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
-	"github.com/vault-guardian/guardian/backend/backendtest" //nolint:depguard // the bench module is no part of the product
 	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
@@ -17,7 +17,7 @@ import (
 )
 
 // fleet is guardians in this process that keep their shares in memory, each with
-// a peer plane and a client plane on TCP. The first one loses its share.
+// a peer plane and a client plane on TCP.
 type fleet struct {
 	all     []*member
 	holders []manifest.Holder
@@ -27,19 +27,24 @@ type fleet struct {
 	// peers and clients count what goes over the two planes.
 	peers, clients wire
 	calls          calls
-	trust          *trust
-	client         *peer.Client
-	stop           context.CancelFunc
-	serving        sync.WaitGroup
+	registry       *registry
+	// stored counts the calls of all storages.
+	stored  tally
+	trust   *trust
+	stop    context.CancelFunc
+	serving sync.WaitGroup
 }
 
 type member struct {
 	cluster.Member
+	fleet    *fleet
+	store    *shelves
 	node     *guardian.Node
 	key      *integrity.NodeKey
 	repairer *repair.Repairer
 	peers    *peer.Server
 	clients  *http.Server
+	client   *peer.Client
 }
 
 // newFleet starts n guardians. Close them in the end.
@@ -48,7 +53,7 @@ func newFleet(ctx context.Context, n int) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{holders: holders, ids: map[string]string{}, keys: map[string]ed25519.PublicKey{}}
+	f := &fleet{holders: holders, ids: map[string]string{}, keys: map[string]ed25519.PublicKey{}, registry: newRegistry()}
 	if f.trust, err = newTrust(); err != nil {
 		return nil, err
 	}
@@ -61,8 +66,9 @@ func newFleet(ctx context.Context, n int) (*fleet, error) {
 			return nil, errors.Join(err, f.close())
 		}
 	}
-	f.dialAnew()
-	f.serving.Go(func() { f.all[0].repairer.Run(ctx) })
+	for _, m := range f.all {
+		f.serving.Go(func() { m.repairer.Run(ctx) })
+	}
 	return f, nil
 }
 
@@ -79,17 +85,17 @@ func (f *fleet) NodeOf(key ed25519.PublicKey) (string, bool) {
 }
 
 func (f *fleet) join(ctx context.Context, i int) (err error) {
-	m := &member{}
-	if m.node, m.key, err = openNode(ctx, backendtest.NewMemory(), i); err != nil {
+	m := &member{fleet: f, store: newShelves()}
+	if m.node, m.key, err = openNode(ctx, &counted{Backend: m.store, calls: &f.stored}, i); err != nil {
 		return err
 	}
 	f.all = append(f.all, m)
-	cfg := repair.Config{Node: m.node, Key: m.key, BytesPerSecond: unbounded, Logger: quiet}
-	if i == 0 {
-		cfg.Peers = f
-	}
-	m.repairer = repair.New(cfg)
-	if err := f.servePeers(ctx, m, i); err != nil {
+	m.NodeID, m.Index, m.PublicKey = nodeID(i), i+1, m.key.PublicKey()
+	m.dialAnew()
+	m.repairer = repair.New(repair.Config{
+		Node: m.node, Key: m.key, Peers: m, Registry: f.registry, BytesPerSecond: unbounded, Logger: quiet,
+	})
+	if err := f.servePeers(ctx, m); err != nil {
 		return err
 	}
 	return f.serveClients(ctx, m)
@@ -98,13 +104,12 @@ func (f *fleet) join(ctx context.Context, i int) (err error) {
 // unbounded keeps a recovery from waiting for its turn to send.
 const unbounded = 1 << 30
 
-func (f *fleet) servePeers(ctx context.Context, m *member, i int) error {
+func (f *fleet) servePeers(ctx context.Context, m *member) error {
 	listener, err := listen(ctx)
 	if err != nil {
 		return err
 	}
-	address := listener.Addr().String()
-	m.Member = cluster.Member{NodeID: nodeID(i), Index: i + 1, PublicKey: m.key.PublicKey(), PeerURL: "https://" + address}
+	m.PeerURL = "https://" + listener.Addr().String()
 	var answers []peer.Call
 	for _, route := range repair.Routes() {
 		answers = append(answers, peer.Call{
@@ -132,41 +137,48 @@ func (f *fleet) serveClients(ctx context.Context, m *member) (err error) {
 	return nil
 }
 
-// dialAnew forgets the connections of the first guardian to the others.
-func (f *fleet) dialAnew() {
-	if f.client != nil {
-		f.client.Close()
+// dialAnew forgets the connections to the others.
+func (m *member) dialAnew() {
+	if m.client != nil {
+		m.client.Close()
 	}
-	f.client = peer.NewClient(peer.ClientConfig{Key: f.all[0].key, NodeID: f.all[0].NodeID})
+	m.client = peer.NewClient(peer.ClientConfig{Key: m.key, NodeID: m.NodeID})
 }
 
 // Dial implements [repair.Peers].
-func (f *fleet) Dial(key ed25519.PublicKey) (repair.Conn, error) {
-	for _, m := range f.all[1:] {
-		if m.PublicKey.Equal(key) {
-			return &countedConn{f.client.Dial(m.Member), &f.calls}, nil
+func (m *member) Dial(key ed25519.PublicKey) (repair.Conn, error) {
+	for _, other := range m.others() {
+		if other.PublicKey.Equal(key) {
+			return &countedConn{m.client.Dial(other.Member), &m.fleet.calls}, nil
 		}
 	}
 	return nil, repair.ErrUnknownPeer
 }
 
 // Members implements [repair.Peers].
-func (f *fleet) Members() []repair.Member {
+func (m *member) Members() []repair.Member {
 	var others []repair.Member
-	for _, m := range f.all[1:] {
-		others = append(others, repair.Member{Key: m.PublicKey, NodeID: m.NodeID, Alive: true})
+	for _, other := range m.others() {
+		others = append(others, other.Self())
 	}
 	return others
 }
 
+// Self implements [repair.Peers].
+func (m *member) Self() repair.Member {
+	return repair.Member{Key: m.PublicKey, NodeID: m.NodeID, Index: m.Index, Alive: true}
+}
+
+func (m *member) others() []*member {
+	return slices.DeleteFunc(slices.Clone(m.fleet.all), func(other *member) bool { return other == m })
+}
+
 func (f *fleet) close() error {
 	f.stop()
-	if f.client != nil {
-		f.client.Close()
-	}
 	ctx := context.Background()
 	var errs []error
 	for _, m := range f.all {
+		m.client.Close()
 		if m.peers != nil {
 			errs = append(errs, m.peers.Shutdown(ctx))
 		}
@@ -181,7 +193,7 @@ func (f *fleet) close() error {
 	return errors.Join(errs...)
 }
 
-// calls counts the calls of a recovery by their routes, and the bytes of JSON in
+// calls counts the calls between guardians by their routes, and the bytes of JSON in
 // both directions.
 type calls struct{ number, bytes tally }
 

@@ -71,7 +71,7 @@ func (l *load) prepare(ctx context.Context, node *guardian.Node) error {
 			return err
 		}
 	}
-	_, err := node.Pull(ctx, l.owners[0].slot, nil, guardian.Caller{})
+	_, err := node.Pull(ctx, l.owners[0].slot, nil, nil, guardian.Caller{})
 	return err
 }
 

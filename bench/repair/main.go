@@ -1,6 +1,6 @@
 // Repair measures what keeping shares whole costs: a scrub of many shares in a
-// directory and on an S3 server, what requests notice of one that runs, and the
-// traffic of recovering a share. Every figure is printed next to one that was
+// directory and on an S3 server, what requests notice of one that runs, the
+// traffic of recovering a share, and dealing all shares anew. Every figure is printed next to one that was
 // measured in the same run.
 package main
 
@@ -28,11 +28,12 @@ func main() {
 
 func run(ctx context.Context) error {
 	p := full
-	quickly := flag.Bool("quick", false, "all of it at small sizes, in half a minute")
+	quickly := flag.Bool("quick", false, "all of it at small sizes, in a minute")
 	flag.IntVar(&p.slots, "slots", full.slots, "shares to scrub in a directory; 0 leaves it out")
 	flag.IntVar(&p.s3Slots, "s3-slots", full.s3Slots, "shares to scrub on an S3 server; 0 leaves it out")
 	flag.IntVar(&p.latency.windows, "windows", full.latency.windows, "windows of each kind, in which requests are timed; 0 leaves them out")
 	flag.IntVar(&p.rounds, "rounds", full.rounds, "recoveries of each kind; 0 leaves them out")
+	flag.IntVar(&p.moves.identities, "identities", full.moves.identities, "identities whose shares are refreshed; 0 leaves it out")
 	flag.Parse()
 	if *quickly {
 		p = quick
@@ -49,5 +50,6 @@ func measure(ctx context.Context, out io.Writer, p plan) error {
 		scrubS3(ctx, out, p.s3Slots),
 		timeRequests(ctx, out, p.latency),
 		countTraffic(ctx, out, p),
+		refreshAll(ctx, out, p.moves),
 	)
 }

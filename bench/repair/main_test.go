@@ -22,6 +22,7 @@ var tiny = plan{
 	slots: 120, s3Slots: 30,
 	latency: latencyPlan{slots: 20, rate: 40, windows: 2, window: 300 * time.Millisecond},
 	rounds:  1, shapes: []shape{{5, 3}, {4, 2}}, sizes: []int{100, 10 << 10},
+	moves: movePlan{identities: 3, holders: []int{4}},
 }
 
 func TestAll(t *testing.T) {
@@ -42,6 +43,8 @@ func TestAll(t *testing.T) {
 		" cold ":              4,
 		" warm ":              4,
 		" contribute ":        4,
+		"in 1 rounds":         1,
+		"K*N of them":         1,
 	} {
 		if found := strings.Count(out.String(), text); found != times {
 			t.Errorf("%q is there %d times, not %d:\n%s", text, found, times, out.String())

@@ -155,7 +155,7 @@ func (s storage) onePass(ctx context.Context) (p passed, err error) {
 // finish waits for the end of a pass that began at a time or later, and says how
 // far it is.
 func (s *scrubbing) finish(ctx context.Context, since time.Time) error {
-	defer every(progressTime, func() {
+	defer progress(func() {
 		at := s.ScrubProgress()
 		say("%d slots scrubbed, %.0f a second while at work", at.Scrubbed, perSecond(at.Now.Slots, time.Duration(at.Now.BusyNS)))
 	})()

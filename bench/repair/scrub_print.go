@@ -22,23 +22,24 @@ func (p passed) print(out io.Writer, before, after float64) {
 	if p.server > 0 {
 		fmt.Fprintf(out, "  server's processor     %.3f of a core, %.0f us per slot\n", p.server.Seconds()/p.wall.Seconds(), float64(p.server.Microseconds())/float64(p.Slots))
 	}
-	fmt.Fprintf(out, "  calls of the storage   %s\n", perSlot(p.calls, p.Slots))
+	fmt.Fprintf(out, "  calls of the storage   %s\n", per("slot", p.calls, p.Slots))
 	if p.requests != nil {
-		fmt.Fprintf(out, "  HTTP requests          %s\n", perSlot(p.requests, p.Slots))
+		fmt.Fprintf(out, "  HTTP requests          %s\n", per("slot", p.requests, p.Slots))
 	}
 	fmt.Fprintf(out, "  memory                 heap grew by %.1f MB at most, garbage included; %.0f MB resident at most\n", megabytes(p.heap), megabytes(p.resident))
 }
 
 func megabytes(n int64) float64 { return float64(n) / 1e6 }
 
-// perSlot tells counts in all and for each slot, most first.
-func perSlot(counts map[string]int64, slots int64) string {
+// per tells counts in all and for each of n slots, or what else there is, most
+// first.
+func per(one string, counts map[string]int64, n int64) string {
 	var each []string
 	for _, name := range slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Compare(counts[b], counts[a]) }) {
 		each = append(each, fmt.Sprintf("%s %d", name, counts[name]))
 	}
 	total := sum(counts)
-	return fmt.Sprintf("%d, %.2f per slot (%s)", total, float64(total)/float64(slots), strings.Join(each, ", "))
+	return fmt.Sprintf("%d, %.2f per %s (%s)", total, float64(total)/float64(n), one, strings.Join(each, ", "))
 }
 
 var (

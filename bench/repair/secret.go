@@ -54,8 +54,7 @@ func newOwner(number int) owner {
 // deal splits a payload, another one for each version, into shares of size bytes
 // for the holders, and signs who has which.
 func (o owner) deal(version uint64, k int, holders []manifest.Holder, size int) (shares [][]byte, signed []byte, err error) {
-	of := sha256.Sum256(fmt.Append(o.private.Seed(), version))
-	payload := bytes.Repeat(of[:], size/len(of)+1)[:size-1]
+	payload := o.payload(version, size)
 	points := make([]byte, len(holders))
 	for i, h := range holders {
 		points[i] = h.X
@@ -64,9 +63,9 @@ func (o owner) deal(version uint64, k int, holders []manifest.Holder, size int) 
 		return nil, nil, err
 	}
 	m := manifest.Manifest{
-		Identity: o.slot.Identity, Version: version, Threshold: k, Split: hex.EncodeToString(of[:16]),
+		Identity: o.slot.Identity, Version: version, Threshold: k, Split: hex.EncodeToString(payload[:16]),
 		PayloadSize: len(payload), PayloadSHA256: sha256.Sum256(payload),
-		Policy: manifest.Policy{MinThreshold: k, MaxHolders: 255},
+		Policy: manifest.Policy{Refresh: true, MinThreshold: k, MaxHolders: 255},
 	}
 	for i, h := range holders {
 		h.SHA256 = sha256.Sum256(shares[i])
@@ -74,4 +73,10 @@ func (o owner) deal(version uint64, k int, holders []manifest.Holder, size int) 
 	}
 	signed, err = m.Sign(o.private)
 	return shares, signed, err
+}
+
+// payload is what a version of the secret is, for shares of size bytes.
+func (o owner) payload(version uint64, size int) []byte {
+	of := sha256.Sum256(fmt.Append(o.private.Seed(), version))
+	return bytes.Repeat(of[:], size/len(of)+1)[:size-1]
 }

@@ -90,7 +90,7 @@ func recoverOften(ctx context.Context, s shape, size, rounds int) (*result, erro
 // round measures all four once. Connections of before are closed for the cold
 // ones.
 func (t *trial) round(ctx context.Context, r *result) error {
-	t.dialAnew()
+	t.all[0].dialAnew()
 	client := t.trust.client()
 	defer client.CloseIdleConnections()
 	byClient := func(ctx context.Context) error { return t.byClient(ctx, client) }
@@ -121,7 +121,7 @@ func (t *trial) round(ctx context.Context, r *result) error {
 }
 
 func (t *trial) lose(ctx context.Context) error {
-	share, err := t.all[0].node.Pull(ctx, t.owner.slot, nil, guardian.Caller{})
+	share, err := t.all[0].node.Pull(ctx, t.owner.slot, nil, nil, guardian.Caller{})
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (t *trial) recover(ctx context.Context) error {
 }
 
 func (t *trial) check(ctx context.Context) error {
-	share, err := t.all[0].node.Pull(ctx, t.owner.slot, nil, guardian.Caller{})
+	share, err := t.all[0].node.Pull(ctx, t.owner.slot, nil, nil, guardian.Caller{})
 	if err == nil && (!bytes.Equal(share.Data, t.lost) || share.Version != t.version) {
 		err = errRecovered
 	}
