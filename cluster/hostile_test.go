@@ -242,7 +242,7 @@ func TestRosterDamagedInRegistry(t *testing.T) {
 		w.plant("records/roster", "garbage")
 		pass(20 * time.Second)
 		w.start("g3", withRoster).wantLogged(1, "level=WARN", "ignored the registry's roster")
-		pass(20 * time.Second)
+		pass(25 * time.Second) // a poll comes by, and g3 is not heard of for SuspectAfter
 		for range 2 {
 			g1.wantLogged(1, "level=WARN", "ignored the registry's roster")
 			g1.wantStates("g1:1:alive", "g2:2:alive", "g3:3:suspect") // which knows no roster
