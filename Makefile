@@ -22,9 +22,11 @@ COMPOSE := $(CURDIR)/.tools/compose-$(COMPOSE_VERSION)/compose
 export GUARDIAN_TEST_VERSITYGW := $(VERSITYGW)
 export GUARDIAN_TEST_MINIO := $(MINIO)
 
-FUZZ_TIME ?= 5s
+FUZZ_TIME ?= 3s
 SIM_RUNS ?= 20000
+MOVE_RUNS ?= 20000
 BENCH ?= .
+IDENTITIES ?= 10000
 
 ##@ Use
 
@@ -53,7 +55,7 @@ check: ## the quick loop: vet, and the short tests without -race
 	go test -short ./...
 
 .PHONY: test
-test: vet lint race model fuzz ## all that must be green: vet, linters, tests with -race, some simulations, the whole model, 5 s of each fuzz target
+test: vet lint race plain model fuzz ## all that must be green: vet, linters, tests with -race, some simulations, the whole model, 3 s of each fuzz target
 
 .PHONY: test-long
 test-long: export GUARDIAN_TEST_LONG = 1
@@ -96,8 +98,12 @@ bench-shamir: ## shamir on one core: its speed against Vault's package, then whe
 	cd bench && go vet ./... && go test ./... && go run . && go run ./cttest
 
 .PHONY: bench-repair
-bench-repair: $(VERSITYGW) ## scrub, serving meanwhile, and recovery, with their baselines, at small sizes; see docs/BENCHMARKS.md for large ones
+bench-repair: $(VERSITYGW) ## scrub, serving meanwhile, recovery and moving shares, with their baselines, at small sizes; see docs/BENCHMARKS.md for large ones
 	cd bench && go run ./repair -quick
+
+.PHONY: bench-move
+bench-move: ## a refresh of IDENTITIES=10000 at N=5 and N=14, with its baselines
+	cd bench && go run ./repair -slots 0 -s3-slots 0 -windows 0 -rounds 0 -identities $(IDENTITIES)
 
 .PHONY: vet
 vet:
@@ -127,11 +133,22 @@ $(COMPOSE):
 $(LINT):
 	CGO_ENABLED=0 GOBIN=$(LINT_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
-# The simulator lets one thing happen at a time: there is no race to detect.
+# Without the race detector, which test-long has look at all: the simulator, which lets
+# one thing happen at a time, and what only computes; guardianctl, whose tests wait for
+# processes and passphrases; a hundred guardians in one process; and the models of
+# guardian, which run by themselves below.
+PLAIN := /(sim|record|repair/secrecy|repair/check|cmd/guardianctl)$$
+CONCURRENT := AtOnce|InARace|WithoutALock
+
 .PHONY: race
 race: $(VERSITYGW) $(MINIO)
-	CGO_ENABLED=1 go test -race -timeout 12m $$(go list ./... | grep -v /sim$$)
-	go test -count=1 ./sim
+	CGO_ENABLED=1 go test -race -timeout 15m -skip '^Test(Simulation$$|Model)' $$(go list ./... | grep -Ev '$(PLAIN)')
+	CGO_ENABLED=1 go test -race -run '$(CONCURRENT)' ./repair/check
+
+.PHONY: plain
+plain: $(VERSITYGW) $(MINIO)
+	go test -timeout 15m $$(go list ./... | grep -E '$(PLAIN)')
+	go test -run '^TestSimulation$$' ./cluster
 
 # The race detector slows the model's search down tenfold; with it on the
 # search is smaller.
@@ -140,8 +157,9 @@ model:
 	go test -count=1 -run '^TestModel' ./guardian
 
 .PHONY: sim
-sim: ## repair and audit of simulated clusters, SIM_RUNS seeds of them; some minutes
-	go test -count=1 -timeout 2h ./sim -run '^TestSimulation$$' -v -sim.runs=$(SIM_RUNS)
+sim: ## simulated clusters, SIM_RUNS seeds of repair and audit and MOVE_RUNS of redistribution
+	go test -count=1 -timeout 12h ./sim -run '^TestSimulation$$' -v -sim.runs=$(SIM_RUNS)
+	go test -count=1 -timeout 12h ./sim -run '^TestMoveSimulation$$' -v -sim.runs=$(MOVE_RUNS)
 
 .PHONY: fuzz
 fuzz:
