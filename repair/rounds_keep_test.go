@@ -167,6 +167,17 @@ func TestLedRoundStays(t *testing.T) {
 // session of them.
 func (w *fleet) dropSessions(t *testing.T, k int, holders ...*member) {
 	t.Helper()
+	w.rewrite(t, k, holders, func(state map[string]any) {
+		for _, gone := range []string{"session", "bases", "aborted", "committed"} {
+			delete(state, gone)
+		}
+		state["state"] = round.Aborted
+	})
+}
+
+// rewrite changes what the registry has of the rounds of these holders.
+func (w *fleet) rewrite(t *testing.T, k int, holders []*member, change func(state map[string]any)) {
+	t.Helper()
 	var keys []ed25519.PublicKey
 	for _, m := range holders {
 		keys = append(keys, m.public())
@@ -180,10 +191,7 @@ func (w *fleet) dropSessions(t *testing.T, k int, holders ...*member) {
 	if err := json.Unmarshal(data, &state); err != nil {
 		t.Fatal(err)
 	}
-	for _, gone := range []string{"session", "bases", "aborted", "committed"} {
-		delete(state, gone)
-	}
-	state["state"] = round.Aborted
+	change(state)
 	if data, err = json.Marshal(state); err != nil {
 		t.Fatal(err)
 	}
@@ -307,6 +315,32 @@ func TestKeptOfForgottenCommit(t *testing.T) {
 				t.Errorf("%s still keeps certificates", m.id)
 			}
 		}
+	})
+}
+
+// Where the registry has lost its rounds, who keeps the certificates of one that was
+// aborted cannot know, follows them, and shows them to all: alone it could not help
+// anybody to what is retained behind a later version, which nobody compares.
+func TestKeptOfLostRegistry(t *testing.T) {
+	inFleet(t, 5, func(t *testing.T, w *fleet) {
+		s := w.keep(1, "", 7, 3, w.all...)
+		cut := func(_, to *member, route string, _ []byte) bool {
+			return route == repair.RouteCertificates && to != w.all[1]
+		}
+		w.set(func() { w.cut = cut })
+		if report := w.begin(t, w.all[0], repair.RoundOrder{}); report.Running || report.Failed != 1 {
+			t.Fatalf("%+v", report)
+		}
+		w.set(func() { w.cut = nil })
+		w.dropSessions(t, 3, w.all...)
+		w.rewrite(t, 3, w.all, func(state map[string]any) { state["line"] = "anew" })
+		w.split(1, "", 8, 3, w.all...).replace(t, w.all...)
+		if kept := [2]int{len(w.all[0].certificates(t)), len(w.all[1].certificates(t))}; kept != [2]int{0, 1} {
+			t.Fatalf("certificates are kept %v times", kept)
+		}
+		wait(time.Hour)
+		s.wantVersion(t, w, 1, w.all...)
+		w.wantThrough(t)
 	})
 }
 

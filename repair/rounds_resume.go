@@ -121,9 +121,11 @@ func (r *Repairer) resumeOne(ctx context.Context, of *intent) error {
 		return nil
 	case committed || of.Committed:
 	default:
-		if goOn, err := r.resumeUnknown(ctx, of, state.Knows(of.Line, of.Serial)); !goOn {
+		whole := state.Knows(of.Line, of.Serial)
+		if goOn, err := r.resumeUnknown(ctx, of, whole); !goOn {
 			return err
 		}
+		of.Led = of.Led || !whole // who led it may hold it to be aborted, as it was
 	}
 	if of.Led {
 		r.show(ctx, of)
