@@ -22,7 +22,7 @@ COMPOSE := $(CURDIR)/.tools/compose-$(COMPOSE_VERSION)/compose
 export GUARDIAN_TEST_VERSITYGW := $(VERSITYGW)
 export GUARDIAN_TEST_MINIO := $(MINIO)
 
-FUZZ_TIME ?= 3s
+FUZZ_TIME ?= 2s
 SIM_RUNS ?= 20000
 MOVE_RUNS ?= 20000
 BENCH ?= .
@@ -55,7 +55,7 @@ check: ## the quick loop: vet, and the short tests without -race
 	go test -short ./...
 
 .PHONY: test
-test: vet lint race plain model fuzz ## all that must be green: vet, linters, tests with -race, some simulations, the whole model, 3 s of each fuzz target
+test: vet lint race plain model fuzz ## all that must be green: vet, linters, tests with -race, some simulations, the whole model, 2 s of each fuzz target
 
 .PHONY: test-long
 test-long: export GUARDIAN_TEST_LONG = 1
@@ -137,7 +137,7 @@ $(LINT):
 # one thing happen at a time, and what only computes; guardianctl, whose tests wait for
 # processes and passphrases; a hundred guardians in one process; and the models of
 # guardian, which run by themselves below.
-PLAIN := /(sim|record|repair/secrecy|repair/check|cmd/guardianctl)$$
+PLAIN := /(sim|record|manifest|envelope|shamir|repair/(secrecy|check|recovery)|cmd/guardianctl)$$
 CONCURRENT := AtOnce|InARace|WithoutALock
 
 .PHONY: race
@@ -148,7 +148,7 @@ race: $(VERSITYGW) $(MINIO)
 .PHONY: plain
 plain: $(VERSITYGW) $(MINIO)
 	go test -timeout 15m $$(go list ./... | grep -E '$(PLAIN)')
-	go test -run '^TestSimulation$$' ./cluster
+	go test -run '^Test(Simulation|Join)$$' ./cluster
 
 # The race detector slows the model's search down tenfold; with it on the
 # search is smaller.
