@@ -39,7 +39,8 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// Records are left out as soon as the holders that remain vouch past them.
+// Records are left out as soon as the holders that remain vouch past them, but for
+// one with a higher K than those around it, or without a holder that both have.
 func TestPruning(t *testing.T) {
 	for name, c := range map[string]struct {
 		proposals []Proposal
@@ -50,7 +51,8 @@ func TestPruning(t *testing.T) {
 		"all others":                   {[]Proposal{among(3, 6, 7, 8, 9, 10), among(3, 11, 12, 13, 14, 15), among(3, 16, 17, 18, 19, 20)}, 3},
 		"all others and back":          {[]Proposal{among(3, 6, 7, 8, 9, 10), among(3, upTo(5)...), among(3, upTo(5)...)}, 3},
 		"all others, and those remain": {[]Proposal{among(3, 6, 7, 8, 9, 10), among(3, 6, 7, 8, 9, 10), among(3, 6, 7, 8, 9, 10)}, 2},
-		"more needed":                  {[]Proposal{among(4, upTo(5)...), among(3, upTo(5)...), among(3, upTo(5)...)}, 1},
+		"more needed":                  {[]Proposal{among(4, upTo(5)...), among(3, upTo(5)...), among(3, upTo(5)...)}, 2},
+		"one left and came back":       {[]Proposal{among(3, 2, 3, 4, 5, 6), among(3, upTo(5)...), among(3, upTo(5)...)}, 2},
 	} {
 		chains := line(t, signed0(t, sample(3, 5)), c.proposals...)
 		last := mustParse(t, chains[3])

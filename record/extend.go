@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"slices"
 
 	"github.com/vault-guardian/guardian/manifest"
 )
@@ -32,7 +33,7 @@ func (rules *rules) extend(chain, body []byte, c Certificate) ([]byte, error) {
 	if err := rules.certify(r, base, full); err != nil {
 		return nil, err
 	}
-	kept.links = append(kept.links[:needed(base.shown(), full.voters)], link{body, full})
+	kept.links = append(kept.links[:needed(base.shown(), r, full.voters)], link{body, full})
 	kept.ancestors = r.ancestors
 	return kept.encode()
 }
@@ -54,13 +55,29 @@ func (rules *rules) successor(base *Record, body []byte, seed [sha256.Size]byte)
 	return r, nil
 }
 
-// needed returns how many links remain in front of a new one. A record goes if
-// enough voters hold a point of it as well as of the one that stays: who has
-// that very record then sees it vouched for all the same.
-func needed(shown []*Record, voters []ed25519.PublicKey) int {
+// needed returns how many links remain in front of that of r, for which these
+// voted.
+func needed(shown []*Record, r *Record, voters []ed25519.PublicKey) int {
 	last := len(shown) - 1
-	for last > 0 && shown[last-1].vouches(voters) {
+	for last > 0 && isNeedless(shown[last], shown[last-1], r, voters) {
 		last--
 	}
 	return last
+}
+
+// isNeedless tells whether of may be left out between before and after, for which
+// these voted: whoever has a share of it, or of one that was left out next to it,
+// must see it vouched for all the same. All that were left out between two records
+// have the holders that these have in common, and no higher K than both: so enough
+// votes of such holders vouch for all of them, and it must be so ever after.
+func isNeedless(of, before, after *Record, voters []ed25519.PublicKey) bool {
+	voting := 0
+	for _, key := range voters {
+		if of.names(key) && before.names(key) {
+			voting++
+		}
+	}
+	return enough(voting, max(of.Threshold, before.Threshold)) &&
+		of.Threshold <= max(before.Threshold, after.Threshold) &&
+		!slices.ContainsFunc(before.Holders, func(h manifest.Holder) bool { return after.names(h.Key) && !of.names(h.Key) })
 }

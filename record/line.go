@@ -43,10 +43,7 @@ func (r *Record) Made(base [sha256.Size]byte) (seed [sha256.Size]byte, known boo
 // Named reports whether r, its manifest or any other record that its chain shows
 // names the key. Nobody has the nil key.
 func (r *Record) Named(key ed25519.PublicKey) bool {
-	return slices.ContainsFunc(r.shown(), func(of *Record) bool {
-		_, named := of.Of(key)
-		return named
-	})
+	return slices.ContainsFunc(r.shown(), func(of *Record) bool { return of.names(key) })
 }
 
 // shown is all records of the chain, r the last of them.
@@ -61,11 +58,16 @@ func (r *Record) vouches(voters []ed25519.PublicKey) bool {
 func (r *Record) count(voters []ed25519.PublicKey) int {
 	count := 0
 	for _, key := range voters {
-		if _, named := r.Of(key); named {
+		if r.names(key) {
 			count++
 		}
 	}
 	return count
+}
+
+func (r *Record) names(key ed25519.PublicKey) bool {
+	_, named := r.Of(key)
+	return named
 }
 
 // extended is the lineage of what comes after a record with the given hash.
