@@ -22,8 +22,10 @@ type Examined struct {
 	Known, Damaged bool
 	// Deleted: a tombstone, at Version.
 	Deleted bool
-	// Moved: Version has moved to other nodes. Held is what is retained behind it.
-	Moved bool
+	// Moved: Version has moved to other nodes, at the epoch MovedAt. Held is what is
+	// retained behind it.
+	Moved   bool
+	MovedAt uint64
 	// Version is the current one.
 	Version uint64
 	// Held is what `version` names, newest first; nothing of what is deleted.
@@ -79,7 +81,9 @@ func (n *Node) examine(ctx context.Context, slot Slot) (Examined, error) {
 	}
 	if c := there.commit; c != nil {
 		found.Known, found.Version = true, c.current
-		found.Deleted, found.Moved = c.deleted(), c.moved != nil
+		if found.Deleted, found.Moved = c.deleted(), c.moved != nil; found.Moved {
+			found.MovedAt = c.moved.epoch
+		}
 	}
 	allSound := true
 	for _, g := range there.commit.named() {

@@ -192,9 +192,11 @@ func (p *patient) needed() []*candidate {
 	return needed
 }
 
-// lacks tells whether the node has nothing to set against the version of c.
+// lacks tells whether the node has nothing to set against the version of c, as it
+// never had it, or as it came back at a later epoch than it left.
 func (p *patient) lacks(c *candidate) bool {
-	return !p.found.Known || p.found.Damaged || c.Version > p.found.Version
+	cameBack := p.found.Moved && c.Version == p.found.Version && c.Epoch > p.found.MovedAt
+	return !p.found.Known || p.found.Damaged || c.Version > p.found.Version || cameBack
 }
 
 // outdated tells whether the share here is of a record that c came of.
@@ -232,7 +234,7 @@ func (p *patient) verdict() error {
 	// holders answer; where all have answered it was never pushed to enough.
 	for _, c := range p.candidates {
 		switch {
-		case p.silent > 0 && c.Version > p.found.Version && !p.isDeleted(c):
+		case p.silent > 0 && p.lacks(c) && !p.isDeleted(c):
 			return p.stuck(fmt.Sprintf("version %d is missing here", c.Version))
 		case p.outdated(c):
 			return p.stuck(fmt.Sprintf("the share of version %d was moved on, and that of epoch %d is missing here", c.Version, c.Epoch))

@@ -106,6 +106,31 @@ func TestRedistribute(t *testing.T) {
 	})
 }
 
+// Who left and came back recovers its share where it lost what was prepared.
+func TestCameBackWithNothing(t *testing.T) {
+	inFleet(t, 4, func(t *testing.T, w *fleet) {
+		s, back := w.keep(1, "", 7, 2, w.all...), w.all[0]
+		if report := w.move(w.all[1], repair.RoundOrder{Members: []string{"g2", "g3", "g4"}}); report.Moved != 1 {
+			t.Fatalf("%+v", report)
+		}
+		cut := func(_, to *member, route string, _ []byte) bool {
+			return route == repair.RouteCertificates && to == back
+		}
+		w.set(func() { w.cut = cut })
+		if report := w.move(w.all[1], repair.RoundOrder{Members: []string{"g1", "g2", "g3", "g4"}}); report.Moved != 1 {
+			t.Fatalf("%+v", report)
+		}
+		if len(s.prepared(t, back)) != 1 {
+			t.Fatal("nothing is prepared")
+		}
+		s.damage(t, back, "checksum.bin")
+		w.set(func() { w.cut = nil })
+		wait(time.Hour)
+		s.wantMoved(t, w, 2, 2, w.all...)
+		w.wantThrough(t)
+	})
+}
+
 // Who was away for three epochs has its share again when it is back, though no
 // record knows its hash.
 func TestAwayForThreeEpochs(t *testing.T) {
