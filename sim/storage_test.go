@@ -121,7 +121,7 @@ func (d *disk) replace(objects map[string][]byte) {
 	for key, data := range objects {
 		d.wreck(key, data)
 		if place, is := strings.CutSuffix(key, "/version"); is {
-			if says, ok := parseStored(data); ok {
+			if says, ok := parseStored(data); ok && !d.of.wrecked[key+" "+string(data)] {
 				d.versions[place] = says
 			}
 		}
