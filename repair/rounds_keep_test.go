@@ -324,24 +324,56 @@ func TestKeptOfForgottenCommit(t *testing.T) {
 func TestKeptOfLostRegistry(t *testing.T) {
 	inFleet(t, 5, func(t *testing.T, w *fleet) {
 		s := w.keep(1, "", 7, 3, w.all...)
-		cut := func(_, to *member, route string, _ []byte) bool {
-			return route == repair.RouteCertificates && to != w.all[1]
-		}
-		w.set(func() { w.cut = cut })
-		if report := w.begin(t, w.all[0], repair.RoundOrder{}); report.Running || report.Failed != 1 {
-			t.Fatalf("%+v", report)
-		}
-		w.set(func() { w.cut = nil })
-		w.dropSessions(t, 3, w.all...)
-		w.rewrite(t, 3, w.all, func(state map[string]any) { state["line"] = "anew" })
+		w.keptByOne(t, w.all[1])
+		w.loseRounds(t, 3, w.all...)
 		w.split(1, "", 8, 3, w.all...).replace(t, w.all...)
-		if kept := [2]int{len(w.all[0].certificates(t)), len(w.all[1].certificates(t))}; kept != [2]int{0, 1} {
-			t.Fatalf("certificates are kept %v times", kept)
-		}
 		wait(time.Hour)
 		s.wantVersion(t, w, 1, w.all...)
 		w.wantThrough(t)
 	})
+}
+
+// Who has seen that it was aborted is through with it.
+func TestKeptOfLostRegistryThatSaidAborted(t *testing.T) {
+	inFleet(t, 5, func(t *testing.T, w *fleet) {
+		s, keeper := w.keep(1, "", 7, 3, w.all...), w.all[1]
+		w.keptByOne(t, keeper)
+		if err := keeper.ballots().Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.loseRounds(t, 3, w.all...)
+		wait(time.Hour)
+		for _, m := range w.all {
+			s.has(t, m)
+		}
+		w.wantThrough(t)
+	})
+}
+
+// keptByOne has a session aborted of which one guardian alone keeps the certificates.
+func (w *fleet) keptByOne(t *testing.T, keeper *member) {
+	t.Helper()
+	cut := func(_, to *member, route string, _ []byte) bool {
+		return route == repair.RouteCertificates && to != keeper
+	}
+	w.set(func() { w.cut = cut })
+	if report := w.begin(t, w.all[0], repair.RoundOrder{}); report.Running || report.Failed != 1 {
+		t.Fatalf("%+v", report)
+	}
+	w.set(func() { w.cut = nil })
+	for _, m := range w.all {
+		if kept := len(m.certificates(t)); kept == 1 != (m == keeper) {
+			t.Fatalf("%s keeps the certificates of %d rounds", m.id, kept)
+		}
+	}
+}
+
+// loseRounds has the registry know as much of the rounds of these holders as one
+// that was emptied, and has seen others since.
+func (w *fleet) loseRounds(t *testing.T, k int, holders ...*member) {
+	t.Helper()
+	w.dropSessions(t, k, holders...)
+	w.rewrite(t, k, holders, func(state map[string]any) { state["line"] = "anew" })
 }
 
 // Who was to join, and has nothing but a new share that rotted before it heard that

@@ -139,10 +139,17 @@ func (r *Repairer) resumeOne(ctx context.Context, of *intent) error {
 // were committed.
 func (r *Repairer) resumeUnknown(ctx context.Context, of *intent, whole bool) (goOn bool, err error) {
 	of.unknown = whole
+	pending, err := r.ballots.Pending(ctx)
+	if err != nil {
+		return false, err
+	}
+	voted := slices.ContainsFunc(pending, func(b round.Ballot) bool { return b.Session == of.Session })
 	fate := r.askFate(ctx, of)
 	switch {
 	case fate == fateOvertaken || r.cfg.Now().UnixNano()-of.AtNS > int64(keptUnknown):
 		return false, r.leaveOpen(ctx, of)
+	case fate == fateOpen && !of.Led && !voted: // its ballot went as the session was aborted
+		return false, r.forgetIntent(ctx, of)
 	case whole && fate == fateOpen:
 		return false, nil
 	}
