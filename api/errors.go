@@ -35,6 +35,7 @@ var (
 	ErrInternal             = errors.New("internal server error")
 	ErrStorageUnavailable   = errors.New("storage unavailable: nothing was acknowledged, try again")
 	ErrOverloaded           = errors.New("too many requests at once: try again")
+	ErrFrozen               = errors.New("writes are frozen by the operator: nothing was stored or deleted, try again later")
 	ErrKeyUnavailable       = errors.New("integrity key not yet known here: try again")
 )
 
@@ -73,6 +74,7 @@ var ErrorTable = []ErrorRow{
 	{ErrIntegrityFailed, "integrity_failed", http.StatusInternalServerError},
 	{ErrStorageUnavailable, "storage_unavailable", http.StatusServiceUnavailable},
 	{ErrOverloaded, "overloaded", http.StatusServiceUnavailable},
+	{ErrFrozen, "frozen", http.StatusServiceUnavailable},
 	{ErrKeyUnavailable, "key_unavailable", http.StatusServiceUnavailable},
 	{ErrInternal, "internal", http.StatusInternalServerError},
 }
