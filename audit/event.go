@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Action is what a request asked for.
+// Action is what a request asked for. Calls of the admin plane are named by
+// method and path: "POST /admin/reload".
 type Action string
 
 // The actions of the client plane.

@@ -13,8 +13,12 @@ import (
 	"github.com/vault-guardian/guardian/api"
 )
 
-// retryAfterSeconds is how long a client is told to wait after a 503.
-const retryAfterSeconds = "1"
+// retryAfterSeconds is how long a client is told to wait after a 503, and
+// retryFrozenSeconds while an operator has frozen writes.
+const (
+	retryAfterSeconds  = "1"
+	retryFrozenSeconds = "10"
+)
 
 // writeError answers with the error's row of api.ErrorTable. An internal error
 // is logged with the request id that the answer carries.
@@ -47,6 +51,9 @@ func (s *server) answerError(c echo.Context, status int, body api.ErrorResponse)
 	switch status {
 	case http.StatusServiceUnavailable:
 		header.Set(echo.HeaderRetryAfter, retryAfterSeconds)
+		if body.Code == codeFrozen {
+			header.Set(echo.HeaderRetryAfter, retryFrozenSeconds)
+		}
 	case http.StatusUnauthorized:
 		header.Set(echo.HeaderWWWAuthenticate, "Bearer") // RFC 9110 section 11.6.1
 	}
@@ -58,6 +65,7 @@ func (s *server) answerError(c echo.Context, status int, body api.ErrorResponse)
 var (
 	codeInternal = api.RowOf(api.ErrInternal).Code
 	codeConflict = api.RowOf(api.ErrVersionConflict).Code
+	codeFrozen   = api.RowOf(api.ErrFrozen).Code
 )
 
 // conflictKey marks calls whose version conflicts are 409: those of V2, and

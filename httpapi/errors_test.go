@@ -186,7 +186,7 @@ func TestEveryRefusalOverHTTP(t *testing.T) {
 func TestEveryRowIsSent(t *testing.T) {
 	elsewhere := []string{
 		"version_conflict", "quota_exceeded", "ownership_required", "rate_limited", "integrity_failed",
-		"internal", "storage_unavailable", "overloaded", "key_unavailable",
+		"internal", "storage_unavailable", "overloaded", "frozen", "key_unavailable",
 	}
 	sent := map[string]bool{}
 	for _, r := range refusals() {

@@ -37,6 +37,8 @@ type Config struct {
 	Verifier    *auth.Verifier
 	Sessions    *auth.Sessions
 	Limits      *limit.Limits
+	// Frozen reports whether an operator has frozen writes; nil stands for never.
+	Frozen func() bool
 	// Audit keeps a line of every decision; nil keeps none.
 	Audit *audit.Log
 	// TrustedProxies are believed what X-Forwarded-For says.
@@ -52,12 +54,15 @@ type Config struct {
 	ClientPort, PeerPort int
 	// MaxRequests bounds the calls carried out at once.
 	MaxRequests int
-	Logger      *slog.Logger
+	// Metrics counts the calls; nil keeps the counts to itself.
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 type server struct {
 	cfg     Config
 	log     *slog.Logger
+	metrics *Metrics
 	slots   chan struct{}
 	bodies  budget
 	started time.Time
@@ -66,8 +71,11 @@ type server struct {
 // New returns the handler of the client plane. It is safe for concurrent use.
 func New(cfg Config) http.Handler {
 	s := &server{
-		cfg: cfg, log: cfg.Logger, started: time.Now(),
+		cfg: cfg, log: cfg.Logger, metrics: cfg.Metrics, started: time.Now(),
 		slots: make(chan struct{}, cfg.MaxRequests),
+	}
+	if s.metrics == nil {
+		s.metrics = NewMetrics()
 	}
 	s.bodies.left.Store(maxBodiesInMemory)
 	e := echo.New()
@@ -128,10 +136,13 @@ func (s *server) routeV2(e *echo.Echo) {
 // identity) has its place in serve, between parse and answer.
 func (s *server) guarded(action audit.Action, maxBody int64) []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{
+		s.counted(action),
 		s.audited(action),
 		s.identifyCaller,
 		requireJSON,
 		s.readBody(maxBody),
+		s.timed(action),
+		s.refuseFrozen(action),
 		s.boundActor,
 		s.takeSlot,
 		limitStorageTime,

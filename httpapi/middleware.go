@@ -7,11 +7,13 @@ import (
 	"mime"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/audit"
 )
 
 // storageDeadline bounds the storage work of one call: existing clients give
@@ -50,6 +52,22 @@ func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
 			return api.ErrUnsupportedMediaType
 		}
 		return next(c)
+	}
+}
+
+// writes are the actions that change what is stored.
+var writes = []audit.Action{audit.Push, audit.Put, audit.Delete, audit.DeleteSecret}
+
+// refuseFrozen refuses writes while an operator has frozen them.
+func (s *server) refuseFrozen(action audit.Action) echo.MiddlewareFunc {
+	freezable := slices.Contains(writes, action)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if freezable && s.cfg.Frozen != nil && s.cfg.Frozen() {
+				return api.ErrFrozen
+			}
+			return next(c)
+		}
 	}
 }
 

@@ -68,6 +68,12 @@ func (s *Sealer) NodeID() string { return s.nodeID }
 // PrimaryKeyID is the id of the key that seals now.
 func (s *Sealer) PrimaryKeyID() string { return s.keyring().primary }
 
+// KeyIDs are the ids of all keys at hand, sorted, and that of the one that seals.
+func (s *Sealer) KeyIDs() (primary string, all []string) {
+	ring := s.keyring()
+	return ring.primary, ring.IDs()
+}
+
 func (s *Sealer) keyring() *Keyring {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
