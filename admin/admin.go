@@ -1,7 +1,7 @@
-// Package admin is the admin plane of a guardian: metrics, profiles, and what
-// an operator asks of a running process. It has no authentication, so it
-// belongs on loopback (see [LoopbackOnly]), and it refuses what a web page in a
-// browser on the same machine could send there.
+// Package admin is the admin plane of a guardian: metrics, profiles, a web page
+// for operators, and what they ask of a running process. Without tokens everybody who reaches it
+// may do everything, so it then belongs on loopback (see [Loopback]), and it
+// refuses what a web page in a browser on the same machine could send there.
 //
 // Errors are JSON in the shape of package api. Excepted are those that the
 // Prometheus and pprof handlers report themselves: plain text, as their tools
@@ -12,15 +12,29 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vault-guardian/guardian/audit"
+	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/cluster"
+	"github.com/vault-guardian/guardian/freeze"
+	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/limit"
 	"github.com/vault-guardian/guardian/repair"
 )
 
 // Config is what the admin plane needs.
 type Config struct {
+	// Tokens, unless nil, are those of whom the plane answers: each actor may
+	// read the metrics and the page, and one whose name starts with "admin" may do everything.
+	// An empty set lets nobody in.
+	Tokens *auth.TokenSet
+	// Audit keeps a line of every call that may change something, and of every
+	// one refused; nil keeps none.
+	Audit *audit.Log
 	// Registry holds the metrics; those of the metrics endpoint itself are
 	// added to it.
 	Registry *prometheus.Registry
@@ -29,6 +43,13 @@ type Config struct {
 	// secret. It is called by many goroutines at once if there are many
 	// requests, logs for itself, and returns soon after ctx ends.
 	Reload func(ctx context.Context) (Reloaded, error)
+	// Node, Members and Ready are what the page shows of this guardian, of the
+	// cluster, and of why no requests should be sent here; each may be nil.
+	Node    *guardian.Node
+	Members func() cluster.View
+	Ready   func() error
+	// Freeze is where writes are frozen; nil where they cannot be.
+	Freeze *freeze.Switch
 	// Repairer is asked to scrub, repair and audit; nil where there is none.
 	Repairer *repair.Repairer
 	Logger   *slog.Logger
@@ -41,16 +62,22 @@ type Reloaded struct {
 }
 
 type server struct {
-	cfg Config
-	log *slog.Logger
+	cfg      Config
+	log      *slog.Logger
+	origins  *http.CrossOriginProtection
+	refusals *limit.Limits
+	started  time.Time
 }
 
 // New returns the handler of the admin plane. It is safe for concurrent use.
 func New(cfg Config) http.Handler {
-	s := &server{cfg: cfg, log: cfg.Logger}
+	s := &server{
+		cfg: cfg, log: cfg.Logger, started: time.Now(), origins: http.NewCrossOriginProtection(),
+		refusals: limit.New(limit.Config{PerAddress: refusalsPerMinute}),
+	}
 	e := echo.New()
 	e.HTTPErrorHandler = s.writeError
-	e.Use(s.recoverPanics, refuseNamedHosts, refuseCrossOrigin)
+	e.Use(s.recoverPanics, s.admit)
 	for _, r := range s.routes() {
 		e.Add(r.method, r.path, r.handler)
 	}

@@ -111,10 +111,10 @@ func TestRoutesThatAreNot(t *testing.T) {
 	}
 }
 
-// The front page names what there is: another method on it is refused as such.
-func TestFrontPage(t *testing.T) {
+// The list names what there is: another method on it is refused as such.
+func TestRoutes(t *testing.T) {
 	p := start(t, reloaded)
-	got := p.get(t, "/")
+	got := p.get(t, "/routes")
 	if got.status != http.StatusOK || strings.Contains(got.body, "cmdline") {
 		t.Fatalf("answered %d %s", got.status, got.body)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -35,8 +37,20 @@ func (s *server) writeError(err error, c echo.Context) {
 		s.log.ErrorContext(c.Request().Context(), "internal error",
 			"request_id", body.RequestID, "method", c.Request().Method, "route", c.Path(), "error", err)
 	}
+	explain(c.Response().Header(), err, status)
 	if err := c.JSON(status, body); err != nil {
 		s.log.DebugContext(c.Request().Context(), "writing answer failed", "error", err)
+	}
+}
+
+// explain says in the headers when to come again, and with what.
+func explain(header http.Header, err error, status int) {
+	if limited, ok := errors.AsType[*api.RateLimitedError](err); ok {
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(int(limited.RetryAfter/time.Second)))
+	}
+	if status == http.StatusUnauthorized {
+		header.Add(echo.HeaderWWWAuthenticate, "Bearer")
+		header.Add(echo.HeaderWWWAuthenticate, `Basic realm="guardian, admin plane", charset="UTF-8"`)
 	}
 }
 

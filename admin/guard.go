@@ -1,36 +1,28 @@
 package admin
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-
-	"github.com/labstack/echo/v4"
 )
 
 // localhost is the one name that no DNS server may answer for (RFC 6761
 // section 6.3).
 const localhost = "localhost"
 
-// LoopbackOnly returns nil if bind, as host:port, is an address of this machine
-// alone: a loopback address or localhost. Otherwise the error says so; it is
-// for the operator who chose bind. What would have to guard the plane beyond
-// loopback, a token of an actor whose name starts with "admin", does not exist
-// yet.
-func LoopbackOnly(bind string) error {
+// Loopback reports whether bind, as host:port, is an address of this machine
+// alone: a loopback address or localhost. Any other needs tokens and TLS.
+func Loopback(bind string) bool {
 	host, _, err := net.SplitHostPort(bind)
 	if err != nil {
-		return errors.New("not host:port")
+		return false
 	}
-	if address, err := netip.ParseAddr(host); err == nil && address.IsLoopback() || strings.EqualFold(host, localhost) {
-		return nil
-	}
-	return errors.New("this version serves the admin plane on loopback only: use 127.0.0.1, [::1] or localhost as its host")
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback() || strings.EqualFold(host, localhost)
 }
 
-// refuseNamedHosts refuses requests that were not addressed to an IP address or
+// checkHost refuses requests that were not addressed to an IP address or
 // localhost.
 //
 // Loopback keeps other machines away, but not the browser on this one: a page
@@ -40,15 +32,13 @@ func LoopbackOnly(bind string) error {
 // dumps. What it cannot change is the Host header, which says evil.example. A
 // page that was loaded from an IP address or from localhost is no way in: there
 // is no name to rebind.
-func refuseNamedHosts(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if !addressedLocally(c.Request().Host) {
-			return &refusal{
-				http.StatusForbidden, "forbidden_host",
-				"the admin plane answers requests to an IP address or localhost only",
-			}
-		}
-		return next(c)
+func checkHost(host string) error {
+	if addressedLocally(host) {
+		return nil
+	}
+	return &refusal{
+		http.StatusForbidden, "forbidden_host",
+		"without tokens the admin plane answers requests to an IP address or localhost only",
 	}
 }
 
@@ -63,15 +53,13 @@ func addressedLocally(host string) bool {
 	return err == nil || strings.EqualFold(host, localhost)
 }
 
-// refuseCrossOrigin refuses requests that a page of another origin lets a
-// browser send. Such a page cannot read the answer, but without this it could
-// make the process reload. Reads are let through: they change nothing.
-func refuseCrossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
-	protection := http.NewCrossOriginProtection()
-	return func(c echo.Context) error {
-		if err := protection.Check(c.Request()); err != nil {
-			return &refusal{http.StatusForbidden, "forbidden_origin", err.Error()}
-		}
-		return next(c)
+// checkOrigin refuses what a page of another origin lets a browser send. Such a
+// page cannot read the answer, but without this it could make the process
+// reload, with the token that a browser remembers. Reads are let through: they
+// change nothing.
+func (s *server) checkOrigin(request *http.Request) error {
+	if err := s.origins.Check(request); err != nil {
+		return &refusal{http.StatusForbidden, "forbidden_origin", err.Error()}
 	}
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 // than the scrapers that anybody has.
 const maxScrapes = 4
 
-// route is one endpoint, and what the front page says about it.
+// route is one endpoint, and what the list of them says about it.
 type route struct {
 	method, path, about string
 	handler             echo.HandlerFunc
@@ -24,12 +24,15 @@ type route struct {
 func (s *server) routes() []route {
 	routes := []route{
 		{http.MethodGet, "/metrics", "metrics for Prometheus", s.metrics()},
-		{http.MethodPost, "/admin/reload", "fetch the integrity keyring again", s.reload},
+		{http.MethodPost, "/admin/reload", "fetch keyring, tokens and certificates again", s.reload},
 	}
+	routes = append(routes, s.freezeRoutes()...)
 	routes = append(routes, s.repairRoutes()...)
 	routes = append(routes, s.roundRoutes()...)
 	routes = append(routes, profileRoutes()...)
-	return append(routes, route{http.MethodGet, "/", "this page", frontPage(routes)})
+	return append(routes,
+		route{http.MethodGet, "/routes", "these endpoints, as text", listRoutes(routes)},
+		route{http.MethodGet, "/", "how this guardian and its cluster are, as a web page", s.frontPage(routes)})
 }
 
 // metrics fails a scrape as a whole when a collector fails: half of the metrics
@@ -59,11 +62,11 @@ func profileRoutes() []route {
 	return routes
 }
 
-func frontPage(routes []route) echo.HandlerFunc {
-	var page strings.Builder
-	page.WriteString("Admin plane of a guardian.\n\n")
+func listRoutes(routes []route) echo.HandlerFunc {
+	var list strings.Builder
+	list.WriteString("Admin plane of a guardian.\n\n")
 	for _, r := range routes {
-		fmt.Fprintf(&page, "%-4s %-27s %s\n", r.method, r.path, r.about)
+		fmt.Fprintf(&list, "%-4s %-27s %s\n", r.method, r.path, r.about)
 	}
-	return func(c echo.Context) error { return c.String(http.StatusOK, page.String()) }
+	return func(c echo.Context) error { return c.String(http.StatusOK, list.String()) }
 }
