@@ -16,8 +16,21 @@ import (
 const lookInterval = time.Second
 
 func (c *Config) checkTLS(bad *problems) {
-	bad.require("GUARDIAN_TLS_CERT_FILE", c.TLSCertFile != "" || c.TLSKeyFile == "", "needed with GUARDIAN_TLS_KEY_FILE")
-	bad.require("GUARDIAN_TLS_KEY_FILE", c.TLSKeyFile != "" || c.TLSCertFile == "", "needed with GUARDIAN_TLS_CERT_FILE")
+	for _, pair := range []pairOfFiles{c.clientTLS(), c.adminTLS()} {
+		bad.require(pair.certVariable, pair.cert != "" || pair.key == "", "needed with "+pair.keyVariable)
+		bad.require(pair.keyVariable, pair.key != "" || pair.cert == "", "needed with "+pair.certVariable)
+	}
+}
+
+// pairOfFiles are a certificate and its key, and the variables that name them.
+type pairOfFiles struct{ cert, key, certVariable, keyVariable string }
+
+func (c *Config) clientTLS() pairOfFiles {
+	return pairOfFiles{c.TLSCertFile, c.TLSKeyFile, "GUARDIAN_TLS_CERT_FILE", "GUARDIAN_TLS_KEY_FILE"}
+}
+
+func (c *Config) adminTLS() pairOfFiles {
+	return pairOfFiles{c.AdminTLSCertFile, c.AdminTLSKeyFile, "GUARDIAN_ADMIN_TLS_CERT_FILE", "GUARDIAN_ADMIN_TLS_KEY_FILE"}
 }
 
 // scheme is that of the URLs of the client plane.
@@ -28,7 +41,7 @@ func (c *Config) scheme() string {
 	return "http"
 }
 
-// certificate is what the client plane shows: the newest pair in the two files
+// certificate is what a plane shows: the newest pair in the two files
 // that was good. While it serves, files that were replaced are noticed at the
 // next handshake. It is safe for concurrent use.
 type certificate struct {
@@ -42,20 +55,24 @@ type certificate struct {
 }
 
 // openCertificate returns nil where TLS is not configured.
-func openCertificate(cfg *Config, log *slog.Logger) (*certificate, error) {
-	if cfg.TLSCertFile == "" {
+func openCertificate(from pairOfFiles, log *slog.Logger) (*certificate, error) {
+	if from.cert == "" {
 		return nil, nil
 	}
-	c := &certificate{certFile: cfg.TLSCertFile, keyFile: cfg.TLSKeyFile, log: log}
+	c := &certificate{certFile: from.cert, keyFile: from.key, log: log}
 	if err := c.reload(); err != nil {
-		return nil, &exitError{exitConfig, err, "make GUARDIAN_TLS_CERT_FILE a certificate (with its chain) in PEM, and GUARDIAN_TLS_KEY_FILE its key"}
+		return nil, &exitError{exitConfig, err, "make " + from.certVariable + " a certificate (with its chain) in PEM, and " + from.keyVariable + " its key"}
 	}
 	warnIfReadable("TLS key file", c.keyFile, log)
 	return c, nil
 }
 
-// listener makes connections to inner speak TLS.
+// listener makes connections to inner speak TLS; those of no certificate stay as
+// they are.
 func (c *certificate) listener(inner net.Listener) net.Listener {
+	if c == nil {
+		return inner
+	}
 	return tls.NewListener(inner, &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		NextProtos:     []string{"http/1.1"},

@@ -19,11 +19,12 @@ type membership struct {
 	*cluster.Cluster
 	plane    *peerPlane // nil without a registry
 	repairer *repair.Repairer
+	clocks   *clocks
 }
 
 // collectors are the metrics of all of it.
 func (m *membership) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{m.Collector(), m.repairer.Collector()}
+	all := []prometheus.Collector{m, m.Collector(), m.repairer.Collector()}
 	if m.plane != nil {
 		all = append(all, m.plane.server.Collector())
 	}
@@ -51,7 +52,7 @@ func openCluster(ctx context.Context, cfg *Config, o *opened, clientAddress stri
 	}
 	if cfg.Registry == "" {
 		alone, err := cluster.New(known)
-		return &membership{Cluster: alone, repairer: openRepairer(cfg, o, alone, nil, nil, log)}, err
+		return &membership{alone, nil, openRepairer(cfg, o, alone, nil, nil, log), &clocks{}}, err
 	}
 	log.Info("registry: "+cfg.registry.String(), "registry", cfg.registry.String())
 	return openPeerPlane(ctx, cfg, o, known, openRegistry(cfg, log), log)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -35,6 +36,7 @@ type neighbour struct {
 	*process
 	id      string
 	environ []string
+	program string // "" for this one
 }
 
 // intervals are how often a guardian sends heartbeats, and how long a silent one
@@ -159,7 +161,7 @@ func (g *guardians) each(t *testing.T, do func(i int, n *neighbour), except ...i
 func (g *guardians) start(t *testing.T, i int) {
 	t.Helper()
 	n := g.all[i]
-	p, err := launch(thisProgram(t), g.dir, slices.Concat(g.environ, g.intervals.environ(), n.environ))
+	p, err := launch(cmp.Or(n.program, thisProgram(t)), g.dir, slices.Concat(g.environ, g.intervals.environ(), n.environ))
 	if err != nil {
 		t.Errorf("starting %s: %v", n.id, err)
 		return

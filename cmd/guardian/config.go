@@ -19,7 +19,6 @@ import (
 	"github.com/caarlos0/env/v11"
 	"golang.org/x/sys/unix"
 
-	"github.com/vault-guardian/guardian/admin"
 	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/auth"
 	"github.com/vault-guardian/guardian/backend/location"
@@ -38,9 +37,14 @@ type Config struct {
 	NodeID string `env:"GUARDIAN_NODE_ID"`
 	// Bind is where the client plane listens; port 0 picks one.
 	Bind string `env:"GUARDIAN_BIND" envDefault:"0.0.0.0:7500"`
-	// AdminBind is where the admin plane listens, on loopback; by default
-	// defaultAdminBind if that is free.
+	// AdminBind is where the admin plane listens; by default defaultAdminBind if
+	// that is free. Beyond loopback it needs what the next three configure.
 	AdminBind string `env:"GUARDIAN_ADMIN_BIND"`
+	// AdminTokensFile holds the token of each actor who may use the admin plane.
+	AdminTokensFile string `env:"GUARDIAN_ADMIN_TOKENS_FILE"`
+	// AdminTLSCertFile and AdminTLSKeyFile make the admin plane speak TLS 1.3.
+	AdminTLSCertFile string `env:"GUARDIAN_ADMIN_TLS_CERT_FILE"`
+	AdminTLSKeyFile  string `env:"GUARDIAN_ADMIN_TLS_KEY_FILE"`
 	// TLSCertFile and TLSKeyFile make the client plane speak TLS 1.3.
 	TLSCertFile string `env:"GUARDIAN_TLS_CERT_FILE"`
 	TLSKeyFile  string `env:"GUARDIAN_TLS_KEY_FILE"`
@@ -193,7 +197,6 @@ func (c *Config) Validate() error {
 	bad.check("GUARDIAN_STORAGE", err)
 	bad.check("GUARDIAN_NODE_ID", c.checkNodeID())
 	bad.check("GUARDIAN_BIND", checkBind(c.Bind))
-	bad.check("GUARDIAN_ADMIN_BIND", c.checkAdminBind())
 	bad.check("GUARDIAN_INTEGRITY_KEY", c.checkKey())
 	bad.check("GUARDIAN_ADVERTISE_URL", checkIfSet(c.AdvertiseURL, cluster.CheckClientURL))
 	bad.require("GUARDIAN_RETAIN_VERSIONS", c.RetainVersions >= 1 && c.RetainVersions <= guardian.MaxRetain,
@@ -209,6 +212,7 @@ func (c *Config) Validate() error {
 	bad.require("GUARDIAN_HEALTH_INTERVAL", c.HealthInterval >= time.Second, "must be at least 1s")
 	bad.require("GUARDIAN_REQUEST_TIMEOUT", c.RequestTimeout >= time.Second && c.RequestTimeout <= time.Hour, "must be 1s to 1h")
 	bad.require("GUARDIAN_MAX_REQUESTS", c.MaxRequests >= 1, "must be at least 1")
+	c.checkAdmin(&bad)
 	c.checkTLS(&bad)
 	c.checkTokens(&bad)
 	c.checkOwnership(&bad)
@@ -277,18 +281,6 @@ func (c *Config) checkKey() error {
 		return errors.New("needed with s3://: set GUARDIAN_INTEGRITY_KEY_AWS_SECRET, or GUARDIAN_INTEGRITY_KEY_FILE, or this to 32 random bytes in base64 (openssl rand -base64 32), the same at every start")
 	}
 	return nil
-}
-
-const defaultAdminBind = "127.0.0.1:9090"
-
-func (c *Config) checkAdminBind() error {
-	if c.AdminBind == "" {
-		return nil
-	}
-	if err := checkBind(c.AdminBind); err != nil {
-		return err
-	}
-	return admin.LoopbackOnly(c.AdminBind)
 }
 
 func checkBind(bind string) error {

@@ -56,7 +56,8 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 	bad := map[string]string{
 		"GUARDIAN_STORAGE":                   "s3://bucket/prefix/",
 		"GUARDIAN_SKIP_STORE_PROBE":          "never",
-		"GUARDIAN_ADMIN_BIND":                "0.0.0.0:9090",
+		"GUARDIAN_ADMIN_BIND":                "9090",
+		"GUARDIAN_ADMIN_TLS_KEY_FILE":        "key.pem",
 		"GUARDIAN_NODE_ID":                   "Node_1",
 		"GUARDIAN_BIND":                      "0.0.0.0",
 		"GUARDIAN_TLS_CERT_FILE":             "cert.pem",
@@ -110,8 +111,11 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 	}
 	text := err.Error()
 	for name := range bad {
-		if name == "GUARDIAN_TLS_CERT_FILE" { // it is the other that is missing
+		switch name { // it is the other that is missing
+		case "GUARDIAN_TLS_CERT_FILE":
 			name = "GUARDIAN_TLS_KEY_FILE"
+		case "GUARDIAN_ADMIN_TLS_KEY_FILE":
+			name = "GUARDIAN_ADMIN_TLS_CERT_FILE"
 		}
 		if strings.Count(text, name+":")+strings.Count(text, name+" is") != 1 && name != "GUARDIAN_INTEGRITY_KEY_FILE" {
 			t.Errorf("%s is not named once in:\n%s", name, text)

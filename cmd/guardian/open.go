@@ -20,7 +20,9 @@ import (
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/backend/metered"
+	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/httpapi"
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/repair"
 )
@@ -34,12 +36,15 @@ type opened struct {
 	metrics *metered.Metrics
 	sealer  *integrity.Sealer
 	node    *guardian.Node
+	writes  *freeze.Switch
 	audit   *audit.Log
 	nodeKey *integrity.NodeKey // nil without a registry
 	// damaged is told of damage once there is a repairer.
 	damaged atomic.Pointer[repair.Repairer]
-	// refusals are those of limits.
+	// refusals are those of limits, damages what failed its integrity check.
 	refusals *prometheus.CounterVec
+	damages  prometheus.Counter
+	calls    *httpapi.Metrics
 }
 
 func (o *opened) countRefusal(limit string) { o.refusals.WithLabelValues(limit).Inc() }
@@ -49,7 +54,7 @@ func (o *opened) countRefusal(limit string) { o.refusals.WithLabelValues(limit).
 func open(ctx context.Context, cfg *Config, log *slog.Logger) (*opened, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	o := &opened{metrics: metered.New(), refusals: newRefusals()}
+	o := &opened{metrics: metered.New(), refusals: newRefusals(), damages: newDamages(), calls: httpapi.NewMetrics()}
 	if err := o.openStorage(ctx, cfg, log); err != nil {
 		return nil, bootError(err)
 	}
@@ -102,6 +107,9 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 	if err != nil {
 		return err
 	}
+	if o.writes, err = freeze.Open(ctx, o.store, log); err != nil {
+		return fmt.Errorf("%w: %w", api.ErrStorageUnavailable, err)
+	}
 	if err := o.openNodeKey(ctx, cfg, log); err != nil {
 		return err
 	}
@@ -109,6 +117,7 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 }
 
 func (o *opened) noteDamaged(slot guardian.Slot) {
+	o.damages.Inc()
 	if repairer := o.damaged.Load(); repairer != nil {
 		repairer.Damaged(slot)
 	}

@@ -33,7 +33,8 @@ func openPeerPlane(ctx context.Context, cfg *Config, o *opened, known cluster.Co
 	}
 	p.address, p.port = boundAddress(cfg.PeerBind, listener)
 	known.Self.PeerURL, known.Self.PublicKey = cfg.peerAdvertised(p.address), o.nodeKey.PublicKey()
-	known.Registry, known.Caller = registry, p.client
+	watched := &clocks{Caller: p.client}
+	known.Registry, known.Caller = registry, watched
 	joined, err := cluster.New(known)
 	if err != nil {
 		p.close(log)
@@ -44,7 +45,7 @@ func openPeerPlane(ctx context.Context, cfg *Config, o *opened, known cluster.Co
 		Key: o.nodeKey, NodeID: cfg.nodeID(), Members: joined, Heartbeat: joined.Receive,
 		Calls: peerCalls(repairer), Logger: log,
 	})
-	return &membership{joined, p, repairer}, nil
+	return &membership{joined, p, repairer, watched}, nil
 }
 
 // shutdown lets the calls that run finish until ctx ends.

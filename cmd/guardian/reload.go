@@ -22,7 +22,11 @@ type reloader struct {
 	sealer      *integrity.Sealer
 	bearers     *bearers
 	certificate *certificate // nil without TLS
-	log         *slog.Logger
+	// operators and adminCertificate are those of the admin plane, nil where it
+	// asks for no token and speaks no TLS.
+	operators        *bearers
+	adminCertificate *certificate
+	log              *slog.Logger
 }
 
 // openReloader fetches for the first time what the sealer does not hold.
@@ -31,11 +35,19 @@ func openReloader(ctx context.Context, cfg *Config, sealer *integrity.Sealer, lo
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := openCertificate(cfg, log)
+	operators, err := openOperators(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	return &reloader{sealer, bearers, certificate, log}, nil
+	certificate, err := openCertificate(cfg.clientTLS(), log)
+	if err != nil {
+		return nil, err
+	}
+	adminCertificate, err := openCertificate(cfg.adminTLS(), log)
+	if err != nil {
+		return nil, err
+	}
+	return &reloader{sealer, bearers, certificate, operators, adminCertificate, log}, nil
 }
 
 // reloadOn reloads at each signal until ctx ends.
@@ -51,7 +63,9 @@ func (r *reloader) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 }
 
 func (r *reloader) reload(ctx context.Context) (admin.Reloaded, error) {
-	err := errors.Join(r.reloadKeyring(ctx), r.reloadTokens(ctx), r.reloadCertificate(ctx))
+	err := errors.Join(r.reloadKeyring(ctx),
+		r.reloadTokens(ctx, r.bearers), r.reloadTokens(ctx, r.operators),
+		r.reloadCertificate(ctx, r.certificate), r.reloadCertificate(ctx, r.adminCertificate))
 	return admin.Reloaded{PrimaryKeyID: r.sealer.PrimaryKeyID()}, err
 }
 
@@ -63,24 +77,24 @@ func (r *reloader) reloadKeyring(ctx context.Context) error {
 	return err
 }
 
-func (r *reloader) reloadTokens(ctx context.Context) error {
-	if !r.bearers.source.changes() {
+func (r *reloader) reloadTokens(ctx context.Context, tokens *bearers) error {
+	if tokens == nil || !tokens.source.changes() {
 		return nil
 	}
-	_, err := r.fetchTokens(ctx)
+	_, err := r.fetchTokens(ctx, tokens)
 	if err == nil {
-		r.log.Info("bearer tokens reloaded", "from", r.bearers.source.String())
+		r.log.Info("bearer tokens reloaded", "from", tokens.source.String())
 	}
 	return err
 }
 
-func (r *reloader) reloadCertificate(ctx context.Context) error {
-	if r.certificate == nil {
+func (r *reloader) reloadCertificate(ctx context.Context, shown *certificate) error {
+	if shown == nil {
 		return nil
 	}
-	err := r.fetch(ctx, "TLS certificate", func(context.Context) error { return r.certificate.reload() })
+	err := r.fetch(ctx, "TLS certificate", func(context.Context) error { return shown.reload() })
 	if err == nil {
-		r.log.Info("TLS certificate reloaded", "expires", r.certificate.expiry())
+		r.log.Info("TLS certificate reloaded", "file", shown.certFile, "expires", shown.expiry())
 	}
 	return err
 }
@@ -95,14 +109,14 @@ func (r *reloader) pollKeyring(ctx context.Context) {
 
 // pollTokens is likewise.
 func (r *reloader) pollTokens(ctx context.Context) {
-	if changed, err := r.fetchTokens(ctx); err == nil && changed {
+	if changed, err := r.fetchTokens(ctx, r.bearers); err == nil && changed {
 		r.log.Info("bearer tokens changed", "from", r.bearers.source.String())
 	}
 }
 
-func (r *reloader) fetchTokens(ctx context.Context) (changed bool, err error) {
+func (r *reloader) fetchTokens(ctx context.Context, tokens *bearers) (changed bool, err error) {
 	err = r.fetch(ctx, "set of bearer tokens", func(ctx context.Context) (err error) {
-		changed, err = r.bearers.reload(ctx)
+		changed, err = tokens.reload(ctx)
 		return err
 	})
 	return changed, err

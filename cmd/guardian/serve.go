@@ -37,28 +37,27 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 		return err
 	}
 	address, port := boundAddress(cfg.Bind, listener)
-	if reloads.certificate != nil {
-		listener = reloads.certificate.listener(listener)
-	}
+	listener = reloads.certificate.listener(listener)
 	known, err := openCluster(ctx, cfg, o, address, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer known.plane.close(log)
-	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, known, log)
+	monitor := httpapi.NewMonitor(o.node.Check, cfg.HealthInterval)
+	stopAdmin, adminAddress, err := serveAdmin(ctx, cfg, o, reloads, known, monitor, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer stopAdmin()
-	monitor := httpapi.NewMonitor(o.node.Check, cfg.HealthInterval)
 	monitor.Probe(ctx)
 	handler, err := clientPlane(cfg, o, known, reloads.bearers.set, monitor, address, port, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
+	server.ConnState = o.calls.Connection
 
-	stopTasks := startTasks(ctx, cfg, known, monitor, reloads)
+	stopTasks := startTasks(ctx, cfg, o.writes, known, monitor, reloads)
 	defer stopTasks()
 	announce(cfg, address, known.plane, adminAddress, log)
 	return serveUntil(ctx, server, listener, known.plane, monitor, log)
@@ -93,7 +92,7 @@ func clientPlane(cfg *Config, o *opened, known *membership, tokens *auth.TokenSe
 		Health: monitor, Storage: cfg.location.Kind(),
 		Cluster:    known.Cluster,
 		ClientPort: port, PeerPort: known.plane.portOrNone(),
-		MaxRequests: cfg.MaxRequests, Audit: o.audit, Logger: log,
+		MaxRequests: cfg.MaxRequests, Frozen: o.writes.Frozen, Audit: o.audit, Metrics: o.calls, Logger: log,
 	}), nil
 }
 

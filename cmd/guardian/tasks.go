@@ -8,12 +8,13 @@ import (
 	"syscall"
 
 	"github.com/vault-guardian/guardian/awssecrets"
+	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/httpapi"
 )
 
 // startTasks starts what runs beside the server, and returns a function that
 // stops it and waits.
-func startTasks(ctx context.Context, cfg *Config, known *membership, monitor *httpapi.Monitor, reloads *reloader) (stop func()) {
+func startTasks(ctx context.Context, cfg *Config, writes *freeze.Switch, known *membership, monitor *httpapi.Monitor, reloads *reloader) (stop func()) {
 	// Not ended by ctx: while draining, health is still watched, and others hear
 	// that this guardian lives.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -21,6 +22,7 @@ func startTasks(ctx context.Context, cfg *Config, known *membership, monitor *ht
 	signal.Notify(hangups, syscall.SIGHUP)
 	var tasks sync.WaitGroup
 	tasks.Go(func() { monitor.Run(ctx) })
+	tasks.Go(func() { writes.Run(ctx) })
 	tasks.Go(func() { known.Run(ctx) })
 	tasks.Go(func() { known.repairer.Run(ctx) })
 	tasks.Go(func() { reloads.reloadOn(ctx, hangups) })

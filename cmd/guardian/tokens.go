@@ -62,14 +62,16 @@ func (c *Config) hasTokens() bool {
 type tokenSource struct {
 	secret *awssecrets.Secret
 	file   string
-	fixed  *auth.Tokens
+	// variable names the file.
+	variable string
+	fixed    *auth.Tokens
 }
 
 func newTokenSource(ctx context.Context, cfg *Config, log *slog.Logger) (*tokenSource, error) {
 	if len(cfg.ignoredTokens) > 0 {
 		log.Warn(strings.Join(cfg.ignoredTokens, " and ") + ": ignored, the bearer tokens come from elsewhere")
 	}
-	s := &tokenSource{file: cfg.BearerTokensFile, fixed: cfg.fixedTokens}
+	s := &tokenSource{file: cfg.BearerTokensFile, variable: "GUARDIAN_SERVER_BEARER_TOKENS_FILE", fixed: cfg.fixedTokens}
 	if cfg.BearerTokensAWSSecret == "" {
 		warnIfReadable("token file", s.file, log)
 		return s, nil
@@ -113,7 +115,7 @@ func (s *tokenSource) text(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, &exitError{
 			exitConfig, fmt.Errorf("reading bearer tokens: %w", err),
-			"make GUARDIAN_SERVER_BEARER_TOKENS_FILE a file that this user can read",
+			"make " + s.variable + " a file that this user can read",
 		}
 	}
 	return text, nil
@@ -152,6 +154,19 @@ func openBearers(ctx context.Context, cfg *Config, log *slog.Logger) (*bearers, 
 	if err != nil {
 		return nil, bootError(err)
 	}
+	return newBearers(ctx, source)
+}
+
+// openOperators returns nil where the admin plane asks for no token.
+func openOperators(ctx context.Context, cfg *Config, log *slog.Logger) (*bearers, error) {
+	if cfg.AdminTokensFile == "" {
+		return nil, nil
+	}
+	warnIfReadable("token file", cfg.AdminTokensFile, log)
+	return newBearers(ctx, &tokenSource{file: cfg.AdminTokensFile, variable: "GUARDIAN_ADMIN_TOKENS_FILE"})
+}
+
+func newBearers(ctx context.Context, source *tokenSource) (*bearers, error) {
 	tokens, err := source.tokens(ctx)
 	if err != nil {
 		return nil, bootError(err)

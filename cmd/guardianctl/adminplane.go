@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,8 +27,9 @@ import (
 const (
 	defaultAdmin = "http://127.0.0.1:9090"
 	// adminNote says where a command that asks a running guardian is to be run.
-	adminNote = `It asks a running guardian through its admin plane, which listens on loopback:
-run it on the same machine, in a container with docker exec.`
+	adminNote = `It asks a running guardian through its admin plane, which listens on loopback
+unless it was configured otherwise: run it on the same machine, in a container with
+docker exec; or name its address with --admin, and a token with --admin-token-file.`
 	adminVariable = "GUARDIANCTL_ADMIN"
 	// adminTimeout bounds one request, and maxAdminAnswer its answer in bytes:
 	// 1000 repairs among 255 holders.
@@ -47,8 +52,11 @@ const lookFactor = 4
 
 // adminFlags name the guardian that a command asks on its admin plane.
 type adminFlags struct {
-	url  string
-	json bool
+	url, tokenFile, caFile string
+	json                   bool
+	// What follows check reads from the files.
+	token string
+	roots *x509.CertPool
 }
 
 func (f *adminFlags) register(cmd *cobra.Command) {
@@ -58,18 +66,45 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 
 func (f *adminFlags) registerURL(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.url, "admin", cmp.Or(os.Getenv(adminVariable), defaultAdmin),
-		"the guardian's admin plane, http://HOST:PORT (or "+adminVariable+")")
+		"the guardian's admin plane, http://HOST:PORT or https://HOST:PORT (or "+adminVariable+")")
+	cmd.Flags().StringVar(&f.tokenFile, "admin-token-file", "", "file with the token of an actor whom the admin plane knows")
+	cmd.Flags().StringVar(&f.caFile, "admin-ca-file", "", "file with the certificate authorities of an https admin plane, in place of the system's")
 }
 
 // check wants a URL that has nothing but a host and maybe a port, and leaves it
-// without a slash at its end.
+// without a slash at its end. It reads the files that are named.
 func (f *adminFlags) check() error {
 	at, err := url.Parse(f.url)
-	if err != nil || at.Scheme != "http" || at.Hostname() == "" || !validPort(at.Port()) {
-		return usageError(adviceAdmin, "--admin, or %s, is not http://HOST:PORT", adminVariable)
+	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Hostname() == "" || !validPort(at.Port()) {
+		return usageError(adviceAdmin, "--admin, or %s, is not http://HOST:PORT or https://HOST:PORT", adminVariable)
 	}
-	if f.url = "http://" + at.Host; at.String() != f.url && at.String() != f.url+"/" {
+	if f.url = at.Scheme + "://" + at.Host; at.String() != f.url && at.String() != f.url+"/" {
 		return usageError(adviceAdmin, "--admin, or %s, has more than a host and a port", adminVariable)
+	}
+	if f.tokenFile != "" && at.Scheme == "http" && !isLoopback(at.Hostname()) {
+		return usageError("name it with https://", "a token is sent to another machine through TLS only, and --admin is %s", f.url)
+	}
+	if f.roots, err = rootsIn(f.caFile, "--admin-ca-file"); err != nil {
+		return err
+	}
+	return f.readToken()
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+func (f *adminFlags) readToken() error {
+	if f.tokenFile == "" {
+		return nil
+	}
+	text, err := readSmallFile(f.tokenFile, maxSmallFile)
+	if err != nil {
+		return failure(err, "make --admin-token-file a readable file that holds just the token")
+	}
+	if f.token = strings.TrimSpace(text); unfitToken(f.token) {
+		return usageError("make it a file that holds just the token", "%s holds no bearer token", f.tokenFile)
 	}
 	return nil
 }
@@ -118,7 +153,13 @@ func (f *adminFlags) exchange(ctx context.Context, method, path string, body io.
 		return 0, nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if f.token != "" {
+		request.Header.Set("Authorization", "Bearer "+f.token)
+	}
+	response, err := (&http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: f.roots, MinVersion: tls.VersionTLS13},
+	}).RoundTrip(request)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -127,11 +168,14 @@ func (f *adminFlags) exchange(ctx context.Context, method, path string, body io.
 	return response.StatusCode, answer, err
 }
 
-const adviceOtherAdmin = "pass the address of a guardian's admin plane with --admin: what it prints behind GUARDIAN_ADMIN_LISTEN_ADDR="
+const adviceOtherAdmin = "pass the address of a guardian's admin plane with --admin: what it prints behind GUARDIAN_ADMIN_LISTEN_ADDR=, with https:// where it has a certificate"
 
 func adviceNoAdmin(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "look into the guardian's log for what keeps it, and run it again"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "name the authority that signed its certificate with --admin-ca-file, and its host as the certificate does"
 	}
 	return "start the guardian, or " + adviceOtherAdmin
 }
@@ -154,6 +198,8 @@ func adminAdvice(code string) string {
 		return "bring the registry back, and run it again: shares are served as ever meanwhile; a list that is broken is begun anew by the next round"
 	case "no_route", "method_not_allowed":
 		return "update the guardian, which is too old for this command; or " + adviceOtherAdmin
+	case "token_required", "token_invalid", "forbidden":
+		return "pass --admin-token-file with the token of an actor of the guardian's GUARDIAN_ADMIN_TOKENS_FILE whose name starts with admin"
 	case "forbidden_host":
 		return "name its host with an IP address, or as localhost: " + adviceAdmin
 	case "invalid_slots", "invalid_threshold", "invalid_members":

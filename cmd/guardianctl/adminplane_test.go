@@ -82,12 +82,15 @@ const (
 	getRepair, postRepair       = "GET " + repairPath, "POST " + repairPath
 	getAudit, postAudit         = "GET " + auditPath, "POST " + auditPath
 	postRun                     = "POST " + repairPath + "/run"
+	postFreeze, postThaw        = "POST " + freezePath, "POST " + thawPath
 	getRounds, postRounds       = "GET " + roundsPath, "POST " + roundsPath
 	firstIdentity, nextIdentity = soundID, damagedID
 )
 
 // adminCommands are all that ask an admin plane.
 var adminCommands = map[string][]string{
+	"freeze":        {"freeze"},
+	"thaw":          {"thaw"},
 	"scrub":         {"scrub"},
 	"scrub shown":   {"scrub", "--no-start"},
 	"repair status": {"repair", "status"},
@@ -101,7 +104,7 @@ var adminCommands = map[string][]string{
 }
 
 // askOnce are those of adminCommands that make one request.
-var askOnce = []string{"repair status", "scrub shown", "repair add", "rounds show", "rounds list"}
+var askOnce = []string{"freeze", "thaw", "repair status", "scrub shown", "repair add", "rounds show", "rounds list"}
 
 // Whatever answers in a guardian's place, the exit code and the advice are right.
 func TestNoAdminPlane(t *testing.T) {
@@ -155,7 +158,7 @@ func TestAdminAddresses(t *testing.T) {
 	t.Parallel()
 	for url, ok := range map[string]bool{
 		"http://127.0.0.1:9090": true, "http://127.0.0.1:9090/": true, "http://[::1]:1": true, "http://localhost": true,
-		"": false, "127.0.0.1:9090": false, "http://": false, "http://:9090": false, "https://127.0.0.1:9090": false,
+		"": false, "127.0.0.1:9090": false, "http://": false, "http://:9090": false, "https://127.0.0.1:9090": true, "https://guardian.example": true, "https://:9090": false,
 		"http://127.0.0.1:9090/metrics": false, "http://127.0.0.1:9090//": false, "http://127.0.0.1:9090?x": false, "http://127.0.0.1:9090?": false,
 		"http://127.0.0.1:9090#x": false, "http://u:secret@127.0.0.1": false, "http://127.0.0.1:99999": false, "http://127.0.0.1:x": false,
 		"http://a b": false, "\x7f": false, "unix:///run/guardian": false,

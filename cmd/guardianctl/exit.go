@@ -87,6 +87,7 @@ var refusals = []struct {
 	{api.ErrOwnershipRequired, "pass the owner's key with --key-file, --mnemonic or --user"},
 	{api.ErrOwnershipInvalid, "pass the owner's key with --key-file, --mnemonic or --user, set this machine's clock, and name each guardian in --guardians as its operator does: a proof holds for that host and port, and for two minutes"},
 	{api.ErrQuotaExceeded, "store a smaller file, or ask the operators of the guardians named above for more room"},
+	{api.ErrFrozen, "wait until their operators take writes again: what is stored can be recovered meanwhile"},
 	{api.ErrRateLimited, "wait a while and run the command again: the guardians named above bound how often they are asked"},
 	{api.ErrNoRoute, "give the guardians' URLs without a path such as /v1"},
 }

@@ -182,27 +182,32 @@ func (f *vaultFlags) tokens() ([]string, error) {
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		tokens = append(tokens, strings.TrimSpace(line))
 	}
-	unfit := func(token string) bool {
-		return token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
-	}
-	if len(tokens) == 0 || slices.ContainsFunc(tokens, unfit) {
+	if len(tokens) == 0 || slices.ContainsFunc(tokens, unfitToken) {
 		return nil, usageError("make it a file that holds just the token, or one a line in the order of the guardians", "%s holds no bearer token", f.tokenFile)
 	}
 	return tokens, nil
 }
 
+// unfitToken tells what no Authorization header carries.
+func unfitToken(token string) bool {
+	return token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // roots are the authorities in --ca-file, nil for the system's.
-func (f *callFlags) roots() (*x509.CertPool, error) {
-	if f.caFile == "" {
+func (f *callFlags) roots() (*x509.CertPool, error) { return rootsIn(f.caFile, "--ca-file") }
+
+// rootsIn are the authorities in the file that a flag names, nil for the system's.
+func rootsIn(file, flag string) (*x509.CertPool, error) {
+	if file == "" {
 		return nil, nil
 	}
-	text, err := readSmallFile(f.caFile, maxCAFile)
+	text, err := readSmallFile(file, maxCAFile)
 	if err != nil {
-		return nil, failure(err, "make --ca-file a readable file with certificates in PEM")
+		return nil, failure(err, "make "+flag+" a readable file with certificates in PEM")
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(text)) {
-		return nil, usageError("make it a file with certificates in PEM: -----BEGIN CERTIFICATE-----", "%s holds no certificate", f.caFile)
+		return nil, usageError("make it a file with certificates in PEM: -----BEGIN CERTIFICATE-----", "%s holds no certificate", file)
 	}
 	return roots, nil
 }

@@ -76,9 +76,9 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 		return usageError(advice, "%w", err)
 	})
 	root.AddCommand(
-		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newGuardiansCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
+		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newDoctorCommand(), newCapacityCommand(), newGuardiansCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
 		newSplitCommand(), newCombineCommand(), newDemoCommand(), newChaosCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newRepairCommand(), newRefreshCommand(), newRedistributeCommand(), newRoundsCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newBackupCommand(), newDrillCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newFreezeCommand(), newThawCommand(), newRepairCommand(), newRefreshCommand(), newRedistributeCommand(), newRoundsCommand(),
 	)
 	completeAll(root)
 	return root

@@ -44,7 +44,20 @@ func (f *storageFlags) register(cmd *cobra.Command) {
 
 // use opens the node and calls do with it. Nothing is made that is not there:
 // neither a directory nor a key.
-func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *guardian.Node) error) (err error) {
+func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *guardian.Node) error) error {
+	return f.open(cmd, func(ctx context.Context, s openedStorage) error { return do(ctx, s.node) })
+}
+
+// openedStorage is the storage of one guardian, and what it took to open it.
+type openedStorage struct {
+	at    location.Location
+	keys  integrity.KeySource
+	store backend.Backend
+	node  *guardian.Node
+}
+
+// open is use for those who need more than the node.
+func (f *storageFlags) open(cmd *cobra.Command, do func(ctx context.Context, s openedStorage) error) (err error) {
 	if f.storage == "" {
 		return usageError("pass for example --storage ./data or --storage s3://bucket/prefix, or set GUARDIAN_STORAGE", "no storage given")
 	}
@@ -70,7 +83,7 @@ func (f *storageFlags) use(cmd *cobra.Command, do func(ctx context.Context, n *g
 		return keyError(err)
 	}
 	defer func() { err = errors.Join(err, n.Close(context.WithoutCancel(ctx))) }()
-	return do(ctx, n)
+	return do(ctx, openedStorage{at, keys, store, n})
 }
 
 func parseLocation(flag, text string) (location.Location, error) {
@@ -89,10 +102,15 @@ type nodeFlags struct {
 }
 
 func (f *nodeFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.nodeID, "node-id", os.Getenv("GUARDIAN_NODE_ID"), "the guardian's node id (or GUARDIAN_NODE_ID; for a directory default local)")
+	f.registerKeys(cmd, "; for a directory default integrity.key in it")
+}
+
+// registerKeys is also for what has no key beside it.
+func (f *nodeFlags) registerKeys(cmd *cobra.Command, orElse string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.nodeID, "node-id", os.Getenv("GUARDIAN_NODE_ID"), "the guardian's node id (or GUARDIAN_NODE_ID; for a directory default local)")
 	flags.StringVar(&f.keyFile, "integrity-key-file", "",
-		"the guardian's key file (or GUARDIAN_INTEGRITY_KEY_FILE; for a directory default integrity.key in it)")
+		"the guardian's key file (or GUARDIAN_INTEGRITY_KEY_FILE"+orElse+")")
 	flags.StringVar(&f.keySecret, "integrity-key-aws-secret", "",
 		"name or ARN of the guardian's keyring in AWS Secrets Manager (or GUARDIAN_INTEGRITY_KEY_AWS_SECRET)")
 }
@@ -157,6 +175,20 @@ func notAStorage(flag string, at location.Location) error {
 // keySource is what the flags name, else what the environment does, else the
 // file beside the data.
 func (f *nodeFlags) keySource(ctx context.Context, at location.Location) (integrity.KeySource, error) {
+	keys, err := f.namedKeySource(ctx)
+	if keys != nil || err != nil {
+		return keys, err
+	}
+	if at.KeyFile() == "" {
+		return nil, usageError(adviceKey, "no integrity key given: a bucket has none beside the data")
+	}
+	return integrity.FileSource{Path: at.KeyFile()}, nil
+}
+
+const adviceKey = "pass --integrity-key-aws-secret or --integrity-key-file, or set GUARDIAN_INTEGRITY_KEY_AWS_SECRET, GUARDIAN_INTEGRITY_KEY_FILE or GUARDIAN_INTEGRITY_KEY, as the guardian has it"
+
+// namedKeySource is nil where neither flags nor the environment name one.
+func (f *nodeFlags) namedKeySource(ctx context.Context) (integrity.KeySource, error) {
 	file, secret, inline := f.keyFile, f.keySecret, ""
 	if file == "" && secret == "" {
 		file, secret, inline = os.Getenv("GUARDIAN_INTEGRITY_KEY_FILE"), os.Getenv("GUARDIAN_INTEGRITY_KEY_AWS_SECRET"), os.Getenv("GUARDIAN_INTEGRITY_KEY")
@@ -170,11 +202,10 @@ func (f *nodeFlags) keySource(ctx context.Context, at location.Location) (integr
 		return awssecrets.Keyring{Secret: from}, err
 	case inline != "":
 		return integrity.InlineSource{Text: inline}, nil
-	case file == "" && at.KeyFile() == "":
-		return nil, usageError("pass --integrity-key-aws-secret or --integrity-key-file, or set GUARDIAN_INTEGRITY_KEY_AWS_SECRET, GUARDIAN_INTEGRITY_KEY_FILE or GUARDIAN_INTEGRITY_KEY, as the guardian has it",
-			"no integrity key given: a bucket has none beside the data")
+	case file != "":
+		return integrity.FileSource{Path: file}, nil
 	}
-	return integrity.FileSource{Path: cmp.Or(file, at.KeyFile())}, nil
+	return nil, nil
 }
 
 // quiet is for nodes and their keys: what they would log, the command prints.

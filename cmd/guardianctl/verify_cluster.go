@@ -33,14 +33,14 @@ func (f *auditFlags) register(cmd *cobra.Command) {
 // together refuses flags that one of the two ways to verify would pass over.
 func (f *auditFlags) together(cmd *cobra.Command) error {
 	if !f.cluster {
-		if strange := given(cmd, "audit", "admin"); len(strange) > 0 {
+		if strange := given(cmd, "audit", "admin", "admin-token-file", "admin-ca-file"); len(strange) > 0 {
 			return usageError("add --cluster, or leave them out", "%s: only with --cluster", strings.Join(strange, " and "))
 		}
 		return nil
 	}
 	var strange []string
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
-		if !slices.Contains([]string{"cluster", "audit", "admin", "json"}, flag.Name) {
+		if !slices.Contains([]string{"cluster", "audit", "admin", "admin-token-file", "admin-ca-file", "json"}, flag.Name) {
 			strange = append(strange, given(cmd, flag.Name)...)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -84,9 +85,9 @@ func walk[T any](ctx context.Context, f walkFlags, n *guardian.Node,
 // walkProgress shows on a terminal how many slots are done, of how many.
 // Elsewhere nobody counts them first.
 func walkProgress(ctx context.Context, w io.Writer, n *guardian.Node) (*counter, error) {
-	c, total := &counter{end: func() {}}, 0
+	total := int64(0)
 	if !isTerminal(w) {
-		return c, nil
+		return countUpTo(w, total), nil
 	}
 	for _, err := range n.Slots(ctx) {
 		if err != nil {
@@ -94,11 +95,24 @@ func walkProgress(ctx context.Context, w io.Writer, n *guardian.Node) (*counter,
 		}
 		total++
 	}
-	c.end = showLine(w, func(seconds int) string {
-		done := c.done.Load()
-		return fmt.Sprintf("looked at %d of %d identities ... %d/s", done, total, done/int64(seconds))
-	})
-	return c, nil
+	return countUpTo(w, total), nil
+}
+
+// countUpTo shows on a terminal how many identities are done, of how many.
+func countUpTo(w io.Writer, total int64) *counter {
+	var c counter
+	c.end = showLine(w, func(seconds int) string { return progressLine(c.done.Load(), total, seconds) })
+	return &c
+}
+
+// progressLine says how fast it goes, and how long it will still take.
+func progressLine(done, total int64, seconds int) string {
+	line := fmt.Sprintf("looked at %d of %d identities ... %d/s", done, total, done/int64(seconds))
+	if done == 0 {
+		return line
+	}
+	left := time.Duration(float64(max(total-done, 0))/float64(done)*float64(seconds)) * time.Second
+	return fmt.Sprintf("%s, %s left", line, left)
 }
 
 // stopped says that a walk was ended before its end, which is never a loss.

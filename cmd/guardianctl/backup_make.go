@@ -1,0 +1,190 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backup"
+	"github.com/vault-guardian/guardian/guardian"
+)
+
+func newBackupFullCommand() *cobra.Command {
+	f := backupFlags{kind: backup.Full}
+	cmd := &cobra.Command{
+		Use:   "full",
+		Short: "Back up all that one guardian stores",
+		Long: `Back up all that one guardian stores: what is committed or prepared of every
+identity, each as it was at one moment, and its other objects. Every share is
+verified as it is read. What is damaged is not backed up; it is named, and makes it
+exit 5 when the rest is done. ` + storageNote + `
+
+A backup that was stopped does not exist: run it again. The key is not in it.`,
+		Example: `  guardianctl backup full --storage ./data --to /mnt/backup
+  guardianctl backup full --storage s3://bucket/guardians --node-id g1 --integrity-key-aws-secret guardian/g1 --to s3://backups/guardians --rate 0`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func newBackupIncrementalCommand() *cobra.Command {
+	f := backupFlags{kind: backup.Incremental}
+	cmd := &cobra.Command{
+		Use:   "incremental",
+		Short: "Back up what has changed since the last backup",
+		Long: `Back up what has changed since the newest backup at the same place that can be
+read, full or incremental; there must be one. It is worth nothing without that, and
+what that was made upon. All is read and verified as for a full one, and less is
+written. What is damaged is kept as the last backup has it; it is named, and makes
+it exit 5 when the rest is done. ` + storageNote + `
+
+A backup that was stopped does not exist: run it again. The key is not in it.`,
+		Example: `  guardianctl backup incremental --storage ./data --to /mnt/backup`,
+		Args:    takes(0, 0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+type backupFlags struct {
+	storageFlags
+	walkFlags
+	kind string
+	to   string
+}
+
+func (f *backupFlags) register(cmd *cobra.Command) {
+	f.storageFlags.register(cmd)
+	cmd.Flags().StringVar(&f.to, "to", "", "where to keep the backup: a directory, or s3://bucket/prefix")
+	f.walkFlags.register(cmd)
+}
+
+func (f *backupFlags) run(cmd *cobra.Command) error {
+	to, err := parsePlace("--to", f.to)
+	if err := cmp.Or(err, f.check()); err != nil {
+		return err
+	}
+	return f.open(cmd, func(ctx context.Context, s openedStorage) (err error) {
+		if to.Overlaps(s.at) {
+			return usageError("give --to a directory or prefix of its own", "%s and %s overlap: a backup lies apart from what it is of", to, s.at)
+		}
+		p, closePlace, err := f.openPlace(ctx, to, s.keys)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closePlace()) }()
+		return f.make(ctx, cmd, p, s.node, s.store)
+	})
+}
+
+func (f *backupFlags) make(ctx context.Context, cmd *cobra.Command, p *backup.Place, n *guardian.Node, store backend.Backend) error {
+	w, err := p.NewWriter(ctx, n, store, f.kind)
+	if errors.Is(err, backup.ErrNotFound) {
+		return notFound(fmt.Errorf("there is nothing at %s to build upon: %w of guardian %q that can be read", f.to, err, f.nodeID))
+	}
+	if err != nil {
+		return backupError(err)
+	}
+	defer w.Close()
+	if err := w.CopyOthers(ctx); err != nil {
+		return unfinished(storageError(err))
+	}
+	progress, err := walkProgress(ctx, cmd.ErrOrStderr(), n)
+	if err != nil {
+		return storageError(err)
+	}
+	var result backupResult
+	err = walk(ctx, f.walkFlags, n, w.Copy, func(slot guardian.Slot, g backup.Group, err error) error {
+		progress.add()
+		return result.add(ctx, w, slot, g, err)
+	})
+	progress.end()
+	if err == nil && result.failed.Count > 0 {
+		err = result.failed.err()
+	}
+	if err != nil {
+		return unfinished(storageError(err))
+	}
+	m, err := w.Finish(ctx)
+	if err != nil {
+		return unfinished(err)
+	}
+	return cmp.Or(f.print(cmd, m), result.err())
+}
+
+// unfinished says what became of what was written.
+func unfinished(err error) error {
+	return &advisedError{advised(err).code, fmt.Errorf("nothing was backed up: %w", err), "see what is wrong, and run it again"}
+}
+
+// backupResult is what went wrong.
+type backupResult struct {
+	damaged slotList
+	failed  failures
+}
+
+func (r *backupResult) add(ctx context.Context, w *backup.Writer, slot guardian.Slot, g backup.Group, err error) error {
+	switch {
+	case errors.Is(err, api.ErrNotFound): // nothing of it was ever committed
+		return r.failed.add(nil)
+	case errors.Is(err, api.ErrIntegrityFailed):
+		r.damaged.add(slot)
+		return cmp.Or(w.AddDamaged(ctx, slot), r.failed.add(nil))
+	case err != nil:
+		return r.failed.add(err)
+	}
+	return cmp.Or(w.Add(ctx, g), r.failed.add(nil))
+}
+
+func (r *backupResult) err() error {
+	if r.damaged.Count == 0 {
+		return nil
+	}
+	return &advisedError{
+		exitVerification, fmt.Errorf("%d identities are damaged and were not backed up: %s", r.damaged.Count, &r.damaged),
+		"the rest was; mend them, or give them up with guardianctl quarantine drop (quarantine list says what is wrong)",
+	}
+}
+
+func (f *backupFlags) print(cmd *cobra.Command, m backup.Manifest) error {
+	out := cmd.OutOrStdout()
+	if f.json {
+		return printJSON(out, shownOf(m))
+	}
+	_, err := fmt.Fprintf(out, "%s: %s backup of %d identities and %d other objects; %d of them new or changed: %d bytes, stored as %d\n",
+		m.ID, m.Kind, m.Identities, m.Others, m.Changed, m.Bytes, m.Stored())
+	return err
+}
+
+// shownBackup is a manifest without its parts, for programs.
+type shownBackup struct {
+	ID         string    `json:"id"`
+	Kind       string    `json:"kind,omitempty"`
+	Parent     string    `json:"parent,omitempty"`
+	KeyID      string    `json:"key_id,omitempty"`
+	Started    time.Time `json:"started,omitzero"`
+	Finished   time.Time `json:"finished,omitzero"`
+	Identities int       `json:"identities"`
+	Others     int       `json:"others"`
+	Changed    int       `json:"changed"`
+	Damaged    int       `json:"damaged"`
+	Bytes      int64     `json:"bytes"`
+	Stored     int64     `json:"stored_bytes"`
+	Problem    string    `json:"problem,omitempty"`
+}
+
+func shownOf(m backup.Manifest) shownBackup {
+	return shownBackup{
+		ID: m.ID, Kind: m.Kind, Parent: m.Parent, KeyID: m.KeyID, Started: m.Started, Finished: m.Finished,
+		Identities: m.Identities, Others: m.Others, Changed: m.Changed, Damaged: m.Damaged, Bytes: m.Bytes, Stored: m.Stored(),
+	}
+}
