@@ -26,6 +26,7 @@ FUZZ_TIME ?= 2s
 SIM_RUNS ?= 20000
 MOVE_RUNS ?= 20000
 BENCH ?= .
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 IDENTITIES ?= 10000
 
 ##@ Use
@@ -47,6 +48,10 @@ image: ## build the container image, with docker, podman or buildah
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/guardian ./cmd/guardianctl
 	docker/build.sh
 
+.PHONY: dist
+dist: ## archives of the binaries for Linux and macOS, with checksums, in dist/; the same bytes from the same commit
+	PLATFORMS='$(PLATFORMS)' deploy/dist.sh
+
 ##@ Test
 
 .PHONY: check
@@ -60,10 +65,20 @@ test: vet lint race plain model fuzz ## all that must be green: vet, linters, te
 .PHONY: test-long
 test-long: export GUARDIAN_TEST_LONG = 1
 test-long: FUZZ_TIME = 60s
-test-long: tools ## the full campaigns: more rounds, longer fuzzing
+test-long: tools test-alerts ## the full campaigns: more rounds, longer fuzzing, test-alerts
 	CGO_ENABLED=1 go test -race -timeout 90m ./...
 	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
+
+.PHONY: test-alerts
+test-alerts: $(LINT) ## alert rules, their cases, metrics and dashboard before promtool (needs Debian's prometheus)
+	@command -v promtool >/dev/null || { echo "promtool is missing: install the Debian package prometheus" >&2; exit 1; }
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool test rules deploy/prometheus/alerts_test.yml
+	go vet -tags promtool ./cmd/guardian
+	$(LINT) run --build-tags promtool ./cmd/guardian
+	go test -tags promtool -count=1 -v -run '^TestPromtool' ./cmd/guardian
 
 .PHONY: test-arm64
 test-arm64: ## the arm64 kernel of shamir, emulated (needs Debian's qemu-user)
@@ -76,6 +91,22 @@ test-image: image $(LINT) $(VERSITYGW) $(GOSH) $(COMPOSE) ## run the image, and 
 	go vet -tags image ./docker/...
 	$(LINT) run --build-tags image ./docker/...
 	go test -tags image -count=1 -timeout 15m -v ./docker
+
+# systemd takes a unit with a misspelt setting, and only says so. 15 is an exposure of
+# 1.5 of 10.
+.PHONY: test-deploy
+test-deploy: build $(VERSITYGW) ## the recipes, and what systemd says of the unit and of its sandbox (needs Debian's systemd)
+	@command -v systemd-analyze >/dev/null || { echo "systemd-analyze is missing: install the Debian package systemd" >&2; exit 1; }
+	go test -count=1 ./deploy
+	sed 's#/usr/local/bin/#$(CURDIR)/bin/#' deploy/systemd/guardian.service > bin/guardian.service
+	@said=$$(systemd-analyze verify bin/guardian.service 2>&1) && [ -z "$$said" ] || { echo "$$said" >&2; exit 1; }
+	systemd-analyze security --offline=true --no-pager --threshold=15 bin/guardian.service
+
+# browser is a module of its own, with a dependency that the product must not have.
+.PHONY: test-browser
+test-browser: ## the operator's web page in Chromium (needs Debian's chromium and fonts-dejavu); GUARDIAN_TEST_SCREENSHOTS=dir keeps what it looks like
+	@command -v chromium >/dev/null || { echo "chromium is missing: install the Debian packages chromium and fonts-dejavu" >&2; exit 1; }
+	cd browser && go vet ./... && go test -count=1 -timeout 15m ./...
 
 # rqlited cannot be installed from Go's module proxy. Whoever has one names it.
 .PHONY: test-rqlite
@@ -142,7 +173,7 @@ CONCURRENT := AtOnce|InARace|WithoutALock
 
 .PHONY: race
 race: $(VERSITYGW) $(MINIO)
-	CGO_ENABLED=1 go test -race -timeout 15m -skip '^Test(Simulation$$|Model)' $$(go list ./... | grep -Ev '$(PLAIN)')
+	CGO_ENABLED=1 go test -race -timeout 15m -skip '^Test(Simulation$$|Join$$|Model)' $$(go list ./... | grep -Ev '$(PLAIN)')
 	CGO_ENABLED=1 go test -race -run '$(CONCURRENT)' ./repair/check
 
 .PHONY: plain
@@ -169,7 +200,7 @@ fuzz:
 
 .PHONY: clean
 clean: ## remove what was built; tools and data stay
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: help
 help: ## this list

@@ -1,0 +1,254 @@
+package deploy_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/oasdiff/yaml"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+// The part that is used here of what Kubernetes takes, in the types that it takes.
+// Whatever else is in the manifests, a misspelt field too, is an error.
+type (
+	object struct {
+		APIVersion, Kind string
+		Metadata         metadata
+	}
+	metadata struct {
+		Name, Namespace     string
+		Labels, Annotations map[string]string
+	}
+	selector struct{ MatchLabels map[string]string }
+
+	serviceAccount struct {
+		object
+		AutomountServiceAccountToken *bool
+	}
+	configMap struct {
+		object
+		Data map[string]string
+	}
+	deployment struct {
+		object
+		Spec struct {
+			Replicas int
+			Strategy struct {
+				Type          string
+				RollingUpdate struct{ MaxUnavailable, MaxSurge int }
+			}
+			Selector selector
+			Template struct {
+				Metadata metadata
+				Spec     pod
+			}
+		}
+	}
+	pod struct {
+		ServiceAccountName                               string
+		AutomountServiceAccountToken, EnableServiceLinks *bool
+		TerminationGracePeriodSeconds                    int
+		SecurityContext                                  struct {
+			RunAsNonRoot                   bool
+			RunAsUser, RunAsGroup, FSGroup int
+			SeccompProfile                 struct{ Type string }
+		}
+		TopologySpreadConstraints []struct {
+			MaxSkew                        int
+			TopologyKey, WhenUnsatisfiable string
+			LabelSelector                  selector
+		}
+		Containers []podContainer
+		Volumes    []struct {
+			Name   string
+			Secret struct {
+				SecretName  string
+				DefaultMode int
+			}
+		}
+	}
+	podContainer struct {
+		Name, Image string
+		EnvFrom     []struct{ ConfigMapRef struct{ Name string } }
+		Ports       []struct {
+			Name          string
+			ContainerPort int
+		}
+		StartupProbe, LivenessProbe, ReadinessProbe probe
+		Resources                                   struct{ Requests, Limits map[string]string }
+		SecurityContext                             struct {
+			AllowPrivilegeEscalation *bool
+			ReadOnlyRootFilesystem   bool
+			Capabilities             struct{ Drop []string }
+		}
+		VolumeMounts []struct {
+			Name, MountPath string
+			ReadOnly        bool
+		}
+	}
+	probe struct {
+		HTTPGet                                         struct{ Path, Port string }
+		PeriodSeconds, TimeoutSeconds, FailureThreshold int
+	}
+	podService struct {
+		object
+		Spec struct {
+			Selector map[string]string
+			Ports    []struct {
+				Name, TargetPort string
+				Port             int
+			}
+		}
+	}
+	disruptionBudget struct {
+		object
+		Spec struct {
+			MinAvailable int
+			Selector     selector
+		}
+	}
+	networkPolicy struct {
+		object
+		Spec struct {
+			PodSelector     selector
+			PolicyTypes     []string
+			Ingress, Egress []struct {
+				Ports []struct {
+					Protocol string
+					Port     int
+				}
+			}
+		}
+	}
+)
+
+// manifests is what deploy/kubernetes holds, one object of each kind.
+type manifests struct {
+	namespace  object
+	account    serviceAccount
+	variables  configMap
+	deployment deployment
+	service    podService
+	budget     disruptionBudget
+	network    networkPolicy
+}
+
+func readManifests(t *testing.T) (m manifests) {
+	t.Helper()
+	text, err := os.ReadFile("kubernetes/guardian.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := map[string]any{
+		"v1 Namespace": &m.namespace, "v1 ServiceAccount": &m.account, "v1 ConfigMap": &m.variables,
+		"apps/v1 Deployment": &m.deployment, "v1 Service": &m.service,
+		"policy/v1 PodDisruptionBudget": &m.budget, "networking.k8s.io/v1 NetworkPolicy": &m.network,
+	}
+	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		document, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o object
+		if err := json.Unmarshal(document, &o); err != nil {
+			t.Fatal(err)
+		}
+		kind := o.APIVersion + " " + o.Kind
+		if missing[kind] == nil {
+			t.Fatalf("%s is not known here, or there twice", kind)
+		}
+		decodeStrictly(t, kind, document, missing[kind])
+		delete(missing, kind)
+		if o.Metadata.Name == "" || o.Kind != "Namespace" && o.Metadata.Namespace != "guardian-g1" {
+			t.Errorf("%s is %q in %q", kind, o.Metadata.Name, o.Metadata.Namespace)
+		}
+	}
+	if len(missing) > 0 {
+		t.Fatalf("missing are %v", sortedKeys(missing))
+	}
+	return m
+}
+
+// TestManifestsFitTogether: everything selects the pods that there are, and names the
+// ports that they have.
+func TestManifestsFitTogether(t *testing.T) {
+	m := readManifests(t)
+	template := m.deployment.Spec.Template
+	for what, selected := range map[string]map[string]string{
+		"the deployment": m.deployment.Spec.Selector.MatchLabels, "the service": m.service.Spec.Selector,
+		"the budget": m.budget.Spec.Selector.MatchLabels, "the network policy": m.network.Spec.PodSelector.MatchLabels,
+		"the spread": template.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels,
+	} {
+		if len(selected) == 0 || !maps.Equal(selected, template.Metadata.Labels) {
+			t.Errorf("%s selects %v, the pods are %v", what, selected, template.Metadata.Labels)
+		}
+	}
+	c := template.Spec.Containers[0]
+	if len(m.service.Spec.Ports) != len(c.Ports) || len(m.network.Spec.Ingress[0].Ports) != len(c.Ports) {
+		t.Fatalf("ports %v, %v, %v", m.service.Spec.Ports, m.network.Spec.Ingress, c.Ports)
+	}
+	for i, port := range c.Ports {
+		if s := m.service.Spec.Ports[i]; s.TargetPort != port.Name || s.Port != port.ContainerPort || m.network.Spec.Ingress[0].Ports[i].Port != s.Port {
+			t.Errorf("port %v is %v in the service", port, s)
+		}
+	}
+	if c.EnvFrom[0].ConfigMapRef.Name != m.variables.Metadata.Name || template.Spec.ServiceAccountName != m.account.Metadata.Name ||
+		template.Spec.Volumes[0].Name != c.VolumeMounts[0].Name {
+		t.Error("the pod names what is not there")
+	}
+}
+
+// TestPodsAreReplacedWithoutAGap: a node may be drained, a replica replaced, and
+// requests end before the kill.
+func TestPodsAreReplacedWithoutAGap(t *testing.T) {
+	m := readManifests(t)
+	spec := m.deployment.Spec
+	if spec.Strategy.RollingUpdate.MaxUnavailable != 0 || m.budget.Spec.MinAvailable < 1 || m.budget.Spec.MinAvailable >= spec.Replicas {
+		t.Errorf("%d replicas, %+v, at least %d available", spec.Replicas, spec.Strategy, m.budget.Spec.MinAvailable)
+	}
+	const drain = 26 * time.Second // as cmd/guardian does, notice included
+	if grace := time.Duration(spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second; grace < drain+5*time.Second {
+		t.Errorf("killed %v after the signal to stop", grace)
+	}
+	c := spec.Template.Spec.Containers[0]
+	for name, probe := range map[string]struct {
+		probe
+		path string
+	}{
+		"startup": {c.StartupProbe, api.RouteHealthz}, "liveness": {c.LivenessProbe, api.RouteHealthz}, "readiness": {c.ReadinessProbe, api.RouteReadyz},
+	} {
+		if probe.HTTPGet.Path != probe.path || probe.HTTPGet.Port != c.Ports[0].Name || probe.PeriodSeconds < 1 || probe.FailureThreshold < 1 {
+			t.Errorf("the %s probe is %+v, not of %s", name, probe.probe, probe.path)
+		}
+	}
+}
+
+// TestPodsAreRestricted: as the namespace demands, by the pod security standard
+// "restricted", and no more than a guardian needs.
+func TestPodsAreRestricted(t *testing.T) {
+	m := readManifests(t)
+	pod := m.deployment.Spec.Template.Spec
+	s, c := pod.SecurityContext, pod.Containers[0].SecurityContext
+	if m.namespace.Metadata.Labels["pod-security.kubernetes.io/enforce"] != "restricted" || len(pod.Containers) != 1 ||
+		!s.RunAsNonRoot || s.RunAsUser != 65532 || s.RunAsGroup != 65532 || s.FSGroup != 65532 || s.SeccompProfile.Type != "RuntimeDefault" ||
+		!isFalse(c.AllowPrivilegeEscalation) || !c.ReadOnlyRootFilesystem || !slices.Equal(c.Capabilities.Drop, []string{"ALL"}) {
+		t.Errorf("pods may do more than they must: %+v %+v", s, c)
+	}
+	if !isFalse(pod.AutomountServiceAccountToken) || !isFalse(m.account.AutomountServiceAccountToken) || !isFalse(pod.EnableServiceLinks) {
+		t.Error("pods can call the cluster's API, or are told of its services")
+	}
+	if mode := pod.Volumes[0].Secret.DefaultMode; mode&0o337 != 0 {
+		t.Errorf("the keys have mode %o", mode)
+	}
+	if pod.Containers[0].Resources.Limits["memory"] != "512Mi" {
+		t.Errorf("memory is limited to %q", pod.Containers[0].Resources.Limits["memory"])
+	}
+}
+
+func isFalse(b *bool) bool { return b != nil && !*b }
