@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
@@ -355,7 +357,7 @@ func TestForks(t *testing.T) {
 
 // Who has a share of a record whose holders have not agreed to what comes after
 // it keeps that, whatever the chain lists: first it must be shown what they did
-// agree to.
+// agree to, which a dishonest coordinator leaves out.
 func TestUnvouched(t *testing.T) {
 	b := newBench(t)
 	all := []string{"local", "g1", "g2", "g3", "g4", "g5", "g6"}
@@ -369,6 +371,7 @@ func TestUnvouched(t *testing.T) {
 	others := []byte{7, 8, 9} // not of the first
 	draft, third := b.next(second, round{seed: 3, nodes: all, agreeing: others})
 	_, gone := b.next(second, round{seed: 4, nodes: away, agreeing: others})
+	third.Chain, gone.Chain = lastLinkOf(t, third.Chain), lastLinkOf(t, gone.Chain)
 	b.must(b.Mend(t.Context(), b.slot, first))
 	if err := b.Mend(t.Context(), b.slot, third); !errors.Is(err, ErrNotMended) || errors.Is(err, ErrForked) {
 		t.Errorf("replaced: %v", err)
@@ -958,4 +961,29 @@ func TestExaminedUnnamed(t *testing.T) {
 	unnamed(map[uint64]uint64{5: 1})
 	b.must(b.store.Delete(t.Context(), b.slot.commitKey(), backend.AnyRevision))
 	unnamed(map[uint64]uint64{5: 0})
+}
+
+// lastLinkOf is a chain without all links but its last; see docs/FORMATS.md.
+func lastLinkOf(t *testing.T, chain []byte) []byte {
+	t.Helper()
+	const vote = 1 + 32 + 64
+	prefix, rest, ok := bytes.Cut(chain, []byte("\n"))
+	in := cryptobyte.String(rest)
+	var signed, body cryptobyte.String
+	var epochs, links uint16
+	ok = ok && in.ReadUint24LengthPrefixed(&signed) && in.ReadUint16(&epochs) && in.Skip(32*int(epochs)) && in.ReadUint16(&links) && links > 1
+	head := len(chain) - len(in) - 2
+	last := 0
+	for range links {
+		last = len(chain) - len(in)
+		ok = ok && in.ReadUint16LengthPrefixed(&body) && in.Skip(32)
+		for range 2 { // who agreed, who prepared
+			var votes uint8
+			ok = ok && in.ReadUint8(&votes) && in.Skip(vote*int(votes))
+		}
+	}
+	if !ok || !in.Empty() || len(prefix) == 0 {
+		t.Fatal("not a chain of two links or more")
+	}
+	return slices.Concat(chain[:head], []byte{0, 1}, chain[last:])
 }
