@@ -1,38 +1,12 @@
 package main
 
 import (
-	"errors"
 	"testing"
-
-	"github.com/spf13/pflag"
 
 	"github.com/vault-guardian/guardian/docs/docstest"
 )
 
-// TestDocumentedCommands: every line of guardian in the documents names a command and
-// flags that there are; one in a block of commands has the arguments that it takes.
 func TestDocumentedCommands(t *testing.T) {
-	lines := docstest.CommandLines(t, "guardian")
-	if len(lines) < 10 {
-		t.Fatalf("found %d lines only", len(lines))
-	}
-	for _, line := range lines {
-		root := newCommand()
-		root.InitDefaultCompletionCmd()
-		cmd, args, err := root.Find(line.Args)
-		if err == nil {
-			cmd.InitDefaultHelpFlag()
-			cmd.InitDefaultVersionFlag()
-			err = cmd.ParseFlags(args)
-		}
-		if errors.Is(err, pflag.ErrHelp) {
-			continue
-		}
-		if err == nil && (line.Whole || cmd.HasSubCommands()) {
-			err = cmd.ValidateArgs(cmd.Flags().Args())
-		}
-		if err != nil {
-			t.Errorf("%s: %s: %v", line.Document, line.Text, err)
-		}
-	}
+	t.Parallel()
+	docstest.Check(t, "guardian", 10, newCommand)
 }

@@ -1,8 +1,9 @@
-// Package docstest finds the command lines that the documents show, so that each
-// program can hold them to its own commands and flags.
+// Package docstest holds the command lines that the documents show to the commands
+// and flags that a program has.
 package docstest
 
 import (
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -10,7 +11,40 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
+
+// Check wants every line of a program in the documents to name a command and flags
+// that there are, one in a block of commands to have the arguments that it takes, and
+// as many lines as least.
+func Check(t *testing.T, program string, least int, newRoot func() *cobra.Command) {
+	t.Helper()
+	lines := CommandLines(t, program)
+	if len(lines) < least {
+		t.Fatalf("found %d lines only", len(lines))
+	}
+	for _, line := range lines {
+		root := newRoot()
+		root.InitDefaultCompletionCmd()
+		cmd, args, err := root.Find(line.Args)
+		if err == nil {
+			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
+			err = cmd.ParseFlags(args)
+		}
+		if errors.Is(err, pflag.ErrHelp) {
+			continue
+		}
+		if err == nil && (line.Whole || cmd.HasSubCommands()) {
+			err = cmd.ValidateArgs(cmd.Flags().Args())
+		}
+		if err != nil {
+			t.Errorf("%s: %s: %v", line.Document, line.Text, err)
+		}
+	}
+}
 
 // Line is one command line of a document.
 type Line struct {
