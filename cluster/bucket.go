@@ -72,6 +72,8 @@ func (b *Bucket) put(ctx context.Context, key string, data []byte, rev backend.R
 	for sent := 1; ; sent++ {
 		now, err := b.store.Put(ctx, key, data, rev)
 		switch {
+		case errors.Is(err, backend.ErrConflict) && sent > 1:
+			return backend.Revision{}, errMovedRepeated
 		case errors.Is(err, backend.ErrConflict):
 			return backend.Revision{}, errMoved
 		case err == nil, sent == maxPuts, ctx.Err() != nil:

@@ -83,7 +83,7 @@ func (b *Bucket) Swap(ctx context.Context, key string, data []byte, rev Revision
 	object := append([]byte(recordMagic+string(past)+"\n"), data...)
 	now, err := b.put(ctx, recordsPrefix+key, object, at)
 	if errors.Is(err, errMoved) {
-		now, err = b.judge(ctx, key, past)
+		now, err = b.judge(ctx, key, past, err)
 	}
 	if err != nil {
 		return Revision{}, fmt.Errorf("swapping record %s: %w", key, err)
@@ -97,11 +97,14 @@ var superseded = backend.NewRevision("superseded")
 
 // judge tells a refused write that lost from one of which an earlier repetition
 // took effect, and returns the revision that one is at.
-func (b *Bucket) judge(ctx context.Context, key string, written history) (backend.Revision, error) {
+func (b *Bucket) judge(ctx context.Context, key string, written history, refused error) (backend.Revision, error) {
 	past, _, now, err := b.record(ctx, key)
+	if errors.Is(err, ErrNoRecord) {
+		err = ErrLost
+	} else if err == nil {
+		err = past.judge(written, refused)
+	}
 	switch {
-	case errors.Is(err, ErrNoRecord), err == nil && !past.has(written):
-		return backend.Revision{}, ErrLost
 	case err != nil:
 		return backend.Revision{}, err
 	case past != written:

@@ -71,6 +71,7 @@ func TestBucketOnMemory(t *testing.T) {
 
 func TestBucketOnDirectory(t *testing.T) {
 	clustertest.Run(t, func(t *testing.T) clustertest.Database {
+		t.Parallel()
 		dir := t.TempDir()
 		return bucket(func(t *testing.T) backend.Backend {
 			t.Helper()
@@ -84,19 +85,27 @@ func TestBucketOnDirectory(t *testing.T) {
 }
 
 func TestBucketOnS3(t *testing.T) {
-	server := s3test.Versity(t)
+	server := startS3(t)
 	clustertest.Run(t, func(t *testing.T) clustertest.Database {
+		t.Parallel()
 		name := server.NewBucket(t)
-		return bucket(func(t *testing.T) backend.Backend { return openS3(t, server, name) })
+		return bucket(func(t *testing.T) backend.Backend { return openS3(t, name) })
 	})
 }
 
-func openS3(t *testing.T, server *s3test.Server, name string) backend.Backend {
+// startS3 starts a server that openS3 finds, here and in sub-tests.
+func startS3(t *testing.T) *s3test.Server {
 	t.Helper()
+	server := s3test.Versity(t)
 	for _, variable := range server.Environ() {
 		key, value, _ := strings.Cut(variable, "=")
 		t.Setenv(key, value)
 	}
+	return server
+}
+
+func openS3(t *testing.T, name string) backend.Backend {
+	t.Helper()
 	store, err := s3.Open(t.Context(), s3.Config{Bucket: name, Prefix: "registry", SkipProbe: true})
 	if err != nil {
 		t.Fatal(err)

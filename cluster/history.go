@@ -3,6 +3,7 @@ package cluster
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"strings"
 )
 
@@ -29,6 +30,23 @@ func (h history) next() history {
 	}
 	return history(now[:min(len(now), maxHistory)])
 }
+
+// judge tells of a write that was refused with the given errMoved, and would have
+// made the history written, whether an earlier repetition of it took effect (nil)
+// or none did (ErrLost). When more have followed a repeated one than h remembers,
+// it cannot tell (errForgotten).
+func (h history) judge(written history, refused error) error {
+	_, base, _ := strings.Cut(string(written), historySep)
+	switch {
+	case h.has(written):
+		return nil
+	case !errors.Is(refused, errMovedRepeated), len(h) < maxHistory, h.has(history(base)):
+		return ErrLost
+	}
+	return errForgotten
+}
+
+var errForgotten = errors.New("others have written too often since the answer was lost")
 
 // has reports whether the newest write of other is in h.
 func (h history) has(other history) bool {

@@ -15,6 +15,9 @@ var (
 	// no proof that another writer was there: a storage that repeats a request
 	// refuses the repetition of one that took effect.
 	errMoved = errors.New("changed meanwhile")
+	// errMovedRepeated is an errMoved after the answer to an earlier sending of
+	// the same was lost.
+	errMovedRepeated = fmt.Errorf("%w, after a lost answer", errMoved)
 	// errUnusable: what is stored under the node's id is no record of it.
 	errUnusable = errors.New("the node's record in the registry is unusable: remove it by hand, the node keeps its index")
 )

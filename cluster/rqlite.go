@@ -143,7 +143,7 @@ func (r *Rqlite) Swap(ctx context.Context, key string, data []byte, rev Revision
 	now := past.next()
 	err := r.execute(ctx, swapStatement(key, base64.StdEncoding.EncodeToString(data), past, now))
 	if errors.Is(err, errMoved) {
-		err = r.judge(ctx, key, now)
+		err = r.judge(ctx, key, now, err)
 	}
 	if err != nil {
 		return Revision{}, fmt.Errorf("swapping record %s: %w", key, err)
@@ -160,12 +160,15 @@ func swapStatement(key, data string, past, now history) statement {
 
 // judge tells a refused write that lost from one of which an earlier repetition
 // took effect.
-func (r *Rqlite) judge(ctx context.Context, key string, written history) error {
+func (r *Rqlite) judge(ctx context.Context, key string, written history, refused error) error {
 	past, _, err := r.record(ctx, key)
-	if errors.Is(err, ErrNoRecord) || err == nil && !past.has(written) {
+	switch {
+	case errors.Is(err, ErrNoRecord):
 		return ErrLost
+	case err != nil:
+		return err
 	}
-	return err
+	return past.judge(written, refused)
 }
 
 // Close closes idle connections.

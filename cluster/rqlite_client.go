@@ -51,6 +51,9 @@ type sqlResult struct {
 	Error        string   `json:"error"`
 	RowsAffected int64    `json:"rows_affected"`
 	Values       []sqlRow `json:"values"`
+	// repeated: an earlier sending may have been carried out. What a follower
+	// repeats by itself is not known.
+	repeated bool
 }
 
 // refusedError is an answer that repeating the request would not change.
@@ -148,6 +151,9 @@ func (c *rqliteClient) send(ctx context.Context, path, level string, statements 
 	var last error
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		results, err := c.askAll(bounded, path, level, body, len(statements))
+		for i := range results {
+			results[i].repeated = results[i].repeated || last != nil
+		}
 		if err == nil || errors.As(err, new(*refusedError)) {
 			return results, err
 		}
@@ -180,6 +186,9 @@ func (c *rqliteClient) askAll(ctx context.Context, path, level string, body []by
 		results, err := c.ask(ctx, c.hosts[host]+path, level, body, n)
 		if err == nil {
 			c.last.Store(int32(host))
+			for i := range results {
+				results[i].repeated = failure != nil && !errors.As(failure, new(*refusedError))
+			}
 			return results, nil
 		}
 		if failure == nil || !errors.As(err, new(*refusedError)) {

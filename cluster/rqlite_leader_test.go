@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ type load struct {
 	workers    int // of each kind
 	each       int // what one worker does
 	done       atomic.Int64
+	doubtful   atomic.Int64  // increments of which nobody knows, as others were faster
 	took       time.Duration // all of it
 	rest       time.Duration // what came after halfway was called
 }
@@ -52,7 +54,7 @@ func (l *load) run(t *testing.T, halfway func()) {
 		})
 		group.Go(func() {
 			for range l.each {
-				increment(t, registry)
+				l.increment(t, registry)
 				step()
 			}
 		})
@@ -73,9 +75,10 @@ func (l *load) check(t *testing.T) {
 			t.Fatalf("member %d of the list has index %d", i+1, m.Index)
 		}
 	}
-	count, _, err := l.registries[0].Load(t.Context(), "count")
-	if err != nil || string(count) != strconv.Itoa(l.workers*l.each) {
-		t.Fatalf("the counter is at %q, %v, want %d", count, err, l.workers*l.each)
+	text, _, err := l.registries[0].Load(t.Context(), "count")
+	count, _ := strconv.Atoi(string(text))
+	if over := count - l.workers*l.each; err != nil || over < 0 || over > int(l.doubtful.Load()) {
+		t.Fatalf("the counter is at %q, %v, want %d and at most %d more", text, err, l.workers*l.each, l.doubtful.Load())
 	}
 }
 
@@ -85,7 +88,8 @@ func register(t *testing.T, r cluster.Registry, node string) {
 	}
 }
 
-func increment(t *testing.T, r cluster.Registry) {
+// increment returns when an increment was acknowledged.
+func (l *load) increment(t *testing.T, r cluster.Registry) {
 	for {
 		data, rev, err := r.Load(t.Context(), "count")
 		if err != nil && !errors.Is(err, cluster.ErrNoRecord) {
@@ -96,7 +100,11 @@ func increment(t *testing.T, r cluster.Registry) {
 		if _, err = r.Swap(t.Context(), "count", []byte(strconv.Itoa(count+1)), rev); err == nil {
 			return
 		}
-		if !errors.Is(err, cluster.ErrLost) {
+		switch {
+		case errors.Is(err, cluster.ErrLost):
+		case strings.Contains(err.Error(), "too often"):
+			l.doubtful.Add(1)
+		default:
 			t.Errorf("Swap = %v", err)
 			return
 		}

@@ -83,6 +83,9 @@ func (r *Rqlite) execute(ctx context.Context, s statement) error {
 	const broken = "UNIQUE constraint failed: "
 	switch result := results[0]; {
 	case strings.HasPrefix(result.Error, broken), result.Error == "" && result.RowsAffected == 0:
+		if result.repeated {
+			return errMovedRepeated
+		}
 		return errMoved
 	case result.Error != "":
 		return r.failure(result)

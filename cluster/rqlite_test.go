@@ -60,11 +60,15 @@ func (r rqlite) Forget(t *testing.T, node string) {
 }
 
 func TestRqlite(t *testing.T) {
-	clustertest.Run(t, func(t *testing.T) clustertest.Database { return standIn(rqlitetest.New(t, 1, rqlitetest.Options{})) })
+	clustertest.Run(t, func(t *testing.T) clustertest.Database {
+		t.Parallel()
+		return standIn(rqlitetest.New(t, 1, rqlitetest.Options{}))
+	})
 }
 
 func TestRqliteOfThree(t *testing.T) {
 	clustertest.Run(t, func(t *testing.T) clustertest.Database {
+		t.Parallel()
 		c := rqlitetest.New(t, 3, rqlitetest.Options{User: "guardian", Password: "p@ss/w,rd:?"})
 		c.Elect(2)
 		return standIn(c)
