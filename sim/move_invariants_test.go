@@ -239,7 +239,7 @@ func (v view) wound(h *host, of *version, last *link) string {
 		case f.named && right:
 			has = true
 		case last != nil && f.line.record.Epoch < last.record.Epoch && (!f.draft || f.line.named):
-			if !names && w.hasForgotten() {
+			if v.isUnfinishedPush(f) || !names && w.hasForgotten() {
 				w.count.Unreleased++
 				continue
 			}
@@ -265,6 +265,12 @@ func (l *link) epoch() uint64 {
 		return 0
 	}
 	return l.record.Epoch
+}
+
+// isUnfinishedPush tells whether a guardian keeps the objects of a push whose
+// outcome it does not know: they go a day later.
+func (v view) isUnfinishedPush(f found) bool {
+	return f.line.record.Epoch == 0 && !f.named && f.line.of.number > v.names[f.on].current
 }
 
 // hasForgotten tells whether those are gone, or have lost their disks, who may
