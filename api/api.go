@@ -265,7 +265,7 @@ type StatusResponse struct {
 	NodeID   string `json:"node_id"`
 	// NodeKey is the public node key in hex; "" without a peer plane.
 	NodeKey string `json:"node_key"`
-	Storage string `json:"storage"` // fs, s3
+	Storage string `json:"storage"` // fs, bolt, s3
 	// Index is the share index for life, 1 to 255; 0 while it has none.
 	Index int `json:"index"`
 	// RosterSerial is that of the roster in force, 0 without one.

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/vault-guardian/guardian/backend/internal/disk"
 )
 
 // Check implements [backend.Backend]: writing is not stopped, the directory
 // and its locks are still the ones that were opened, it may be written, and
 // the disk is not full.
 func (f *FS) Check(ctx context.Context) error {
-	_, err := onDisk(ctx, f.busy, func() (struct{}, error) { return struct{}{}, f.check() })
+	_, err := disk.Do(ctx, f.busy, func() (struct{}, error) { return struct{}{}, f.check() })
 	if err != nil {
 		return fmt.Errorf("checking storage directory: %w", err)
 	}
@@ -30,7 +32,7 @@ func (f *FS) check() error {
 	if err := syscall.Access(f.dir, readWriteSearch); err != nil {
 		return &os.PathError{Op: "access", Path: f.dir, Err: err}
 	}
-	return roomOn(f.dir)
+	return disk.RoomOn(f.dir)
 }
 
 // inPlace reports a directory that was removed, moved or mounted over: what is
@@ -55,19 +57,6 @@ func (f *FS) inPlace() error {
 	defer lock.Close()
 	if !sameFile(lock, f.locks[0].file) {
 		return errors.New("its lock files were replaced: restart")
-	}
-	return nil
-}
-
-// roomOn reports a full disk. File systems without such limits say zero of
-// zero.
-func roomOn(dir string) error {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(dir, &stat); err != nil {
-		return &os.PathError{Op: "statfs", Path: dir, Err: err}
-	}
-	if stat.Blocks > 0 && stat.Bavail == 0 || stat.Files > 0 && stat.Ffree == 0 {
-		return &os.PathError{Op: "statfs", Path: dir, Err: syscall.ENOSPC}
 	}
 	return nil
 }

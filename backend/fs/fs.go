@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/internal/disk"
 )
 
 const (
@@ -42,7 +43,7 @@ type FS struct {
 	dir    string
 	root   *os.Root
 	locks  *stripes
-	busy   semaphore
+	busy   disk.Semaphore
 	writer *writer
 	window int
 }
@@ -53,7 +54,7 @@ var _ backend.Backend = (*FS)(nil)
 // Mode and owner of a directory that exists are the operator's and are left
 // alone. Temporary files of writers that died over an hour ago are removed.
 func Open(dir string) (*FS, error) {
-	if err := makeDurable(dir); err != nil {
+	if err := disk.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("creating storage directory: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -68,7 +69,7 @@ func Open(dir string) (*FS, error) {
 		return nil, errors.Join(fmt.Errorf("opening storage directory: %w", err), locks.close(), root.Close())
 	}
 	return &FS{
-		dir: dir, root: root, locks: locks, busy: newSemaphore(maxBusy),
+		dir: dir, root: root, locks: locks, busy: disk.NewSemaphore(maxBusy),
 		writer: newWriter(root), window: defaultWindow,
 	}, nil
 }
@@ -78,7 +79,7 @@ func (f *FS) Get(ctx context.Context, key string) ([]byte, backend.Revision, err
 	if !backend.ValidKey(key) {
 		return nil, backend.Revision{}, invalid("getting", key)
 	}
-	got, err := onDisk(ctx, f.busy, func() (state, error) { return f.read(key) })
+	got, err := disk.Do(ctx, f.busy, func() (state, error) { return f.read(key) })
 	if err != nil {
 		return nil, backend.Revision{}, fmt.Errorf("getting %s: %w", key, err)
 	}
@@ -95,7 +96,7 @@ func (f *FS) Put(ctx context.Context, key string, data []byte, rev backend.Revis
 	}
 	// A write that is left behind may outlast the caller's use of data.
 	data = bytes.Clone(data)
-	now, err := abandonable(ctx, func() (backend.Revision, error) {
+	now, err := disk.Abandonable(ctx, func() (backend.Revision, error) {
 		return revisionOf(data), f.put(ctx, key, data, rev)
 	})
 	if err != nil {
@@ -109,7 +110,7 @@ func (f *FS) Delete(ctx context.Context, key string, rev backend.Revision) error
 	if !backend.ValidKey(key) {
 		return invalid("deleting", key)
 	}
-	_, err := abandonable(ctx, func() (struct{}, error) { return struct{}{}, f.remove(ctx, key, rev) })
+	_, err := disk.Abandonable(ctx, func() (struct{}, error) { return struct{}{}, f.remove(ctx, key, rev) })
 	if err != nil {
 		return fmt.Errorf("deleting %s: %w", key, err)
 	}
@@ -132,7 +133,7 @@ func (f *FS) String() string { return f.dir }
 // wait for each other's rename only.
 func (f *FS) put(ctx context.Context, key string, data []byte, rev backend.Revision) error {
 	var temp string
-	err := f.busy.hold(ctx, func() (err error) {
+	err := f.busy.Hold(ctx, func() (err error) {
 		temp, err = f.writer.stage(data)
 		return err
 	})
@@ -166,8 +167,8 @@ func (f *FS) remove(ctx context.Context, key string, rev backend.Revision) error
 // waits for a key's turn takes none of the slots that other keys need.
 func (f *FS) exclusively(ctx context.Context, key string, op func() error) error {
 	stripe := f.locks.of(key)
-	return stripe.turn.hold(ctx, func() error {
-		return f.busy.hold(ctx, func() error { return stripe.locked(ctx, op) })
+	return stripe.turn.Hold(ctx, func() error {
+		return f.busy.Hold(ctx, func() error { return stripe.locked(ctx, op) })
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/internal/disk"
 )
 
 const (
@@ -79,7 +80,7 @@ type walk struct {
 // so memory is bounded, and a directory within one window is read once.
 func (w *walk) directory(dir string) error {
 	for last := ""; ; {
-		names, err := onDisk(w.ctx, w.busy, func() ([]string, error) { return w.smallest(dir, last) })
+		names, err := disk.Do(w.ctx, w.busy, func() ([]string, error) { return w.smallest(dir, last) })
 		if err != nil {
 			return err
 		}
@@ -96,7 +97,7 @@ func (w *walk) directory(dir string) error {
 }
 
 func (w *walk) emit(names []string) error {
-	entries, err := onDisk(w.ctx, w.busy, func() ([]backend.Entry, error) { return w.entries(names) })
+	entries, err := disk.Do(w.ctx, w.busy, func() ([]backend.Entry, error) { return w.entries(names) })
 	if err != nil {
 		return err
 	}

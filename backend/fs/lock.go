@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/vault-guardian/guardian/backend/internal/disk"
 )
 
 const (
@@ -29,7 +31,7 @@ type stripes [stripeCount]stripe
 // stripe excludes goroutines by turn and other processes by flock(2), which
 // belongs to the open file and ends with the process, however that dies.
 type stripe struct {
-	turn semaphore
+	turn disk.Semaphore
 	file *os.File
 }
 
@@ -44,7 +46,7 @@ func openStripes(root *os.Root) (*stripes, error) {
 		if err != nil {
 			return all, err
 		}
-		all[i] = stripe{turn: newSemaphore(1), file: file}
+		all[i] = stripe{turn: disk.NewSemaphore(1), file: file}
 	}
 	return all, nil
 }

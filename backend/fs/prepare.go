@@ -55,32 +55,3 @@ func makeDir(root *os.Root, dir string) error {
 	}
 	return nil
 }
-
-// makeDurable makes the storage directory and its parents where they are
-// absent. The entry of one that exists may not be on disk yet; its parent is
-// none of our business if we may not read it.
-func makeDurable(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	parent := filepath.Dir(dir)
-	err = os.Mkdir(dir, dirMode)
-	if errors.Is(err, os.ErrNotExist) && parent != dir {
-		if err := makeDurable(parent); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, dirMode)
-	}
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	file, err := os.Open(parent)
-	if errors.Is(err, os.ErrPermission) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
-}

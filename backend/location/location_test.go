@@ -13,6 +13,9 @@ func TestParse(t *testing.T) {
 		"./data":                 {KindDirectory, "data/integrity.key"},
 		"/var/lib/guardian":      {KindDirectory, "/var/lib/guardian/integrity.key"},
 		"./s3:/x":                {KindDirectory, "s3:/x/integrity.key"},
+		"bolt:///var/lib/g.db":   {KindBolt, "/var/lib/integrity.key"},
+		"bolt://./data/g.db":     {KindBolt, "data/integrity.key"},
+		"bolt://../g.db":         {KindBolt, "../integrity.key"},
 		"s3://bucket":            {KindS3, ""},
 		"s3://bucket/prefix":     {KindS3, ""},
 		"s3://my.bucket-1/a/b.c": {KindS3, ""},
@@ -25,9 +28,15 @@ func TestParse(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                              "empty",
 		"a\x00b":                        "not a path",
-		"bolt:///x.db":                  "bolt://",
-		"s3:/bucket/p":                  "neither a directory nor s3://",
-		"s3:bucket/p":                   "neither a directory nor s3://",
+		"bolt://":                       "name a file",
+		"bolt:///":                      "name a file",
+		"bolt://./":                     "name a file",
+		"bolt:///data/":                 "name a file",
+		"bolt://data/g.db":              "write bolt:///data/g.db, or bolt://./data/g.db",
+		"bolt:/data/g.db":               "nor bolt:///path/guardian.db",
+		"bolt:///a\x00b":                "not a path",
+		"s3:/bucket/p":                  "nor s3://bucket/prefix",
+		"s3:bucket/p":                   "nor s3://bucket/prefix",
 		"https://bucket/p":              "https://",
 		"s3://":                         "a bucket is 3 to 63",
 		"s3:///prefix":                  "a bucket is 3 to 63",
@@ -53,7 +62,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestNodeKeyFile(t *testing.T) {
-	for text, want := range map[string]string{"./data": "data/node.key", "s3://bucket/p": ""} {
+	for text, want := range map[string]string{"./data": "data/node.key", "bolt:///data/g.db": "/data/node.key", "s3://bucket/p": ""} {
 		if l, err := Parse(text); err != nil || l.NodeKeyFile() != want {
 			t.Errorf("%s has the node key file %q, %v", text, l.NodeKeyFile(), err)
 		}
@@ -77,6 +86,10 @@ func TestOverlaps(t *testing.T) {
 		{"data", "..data", false},
 		{"data/g1", "data/registry", false},
 		{"s3://bucket/p", "p", false},
+		{"data", "bolt://./data/g.db", true},
+		{"data", "bolt://./g.db", false},
+		{"data/registry", "bolt://./data/g.db", false},
+		{"s3://bucket/p", "bolt://./p", false},
 	} {
 		a, errA := Parse(test.a)
 		b, errB := Parse(test.b)
@@ -128,8 +141,15 @@ func TestOpenShared(t *testing.T) {
 	}
 }
 
-func TestDirectoryExistsOnceOpened(t *testing.T) {
-	l, err := Parse(filepath.Join(t.TempDir(), "x"))
+func TestExistsOnceOpened(t *testing.T) {
+	for _, scheme := range []string{"", "bolt://"} {
+		existsOnceOpened(t, scheme+filepath.Join(t.TempDir(), "x"))
+	}
+}
+
+func existsOnceOpened(t *testing.T, text string) {
+	t.Helper()
+	l, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
