@@ -58,8 +58,8 @@ type Listed struct {
 	Err error
 }
 
-// List returns the backups that were finished, newest first. Errors are those of
-// the storage, and integrity.ErrKeyUnknown.
+// List returns the backups that were finished, newest first, those included that
+// cannot be read. Errors are those of the storage.
 func (p *Place) List(ctx context.Context) (all []Listed, err error) {
 	ids, err := p.ids(ctx, "")
 	if err != nil {
@@ -68,13 +68,19 @@ func (p *Place) List(ctx context.Context) (all []Listed, err error) {
 	for _, id := range ids {
 		m, err := p.manifest(ctx, id)
 		switch {
-		case err == nil || errors.Is(err, ErrDamaged):
+		case err == nil || isUnreadable(err):
 			all = append(all, Listed{id, m, err})
 		case !errors.Is(err, ErrNotFound):
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// isUnreadable tells what is wrong with one backup from a place that fails. Older
+// backups may be under a key that was taken out of the keyring since.
+func isUnreadable(err error) bool {
+	return errors.Is(err, ErrDamaged) || errors.Is(err, integrity.ErrKeyUnknown)
 }
 
 // ids are all there are under a prefix, newest first, those never finished

@@ -3,6 +3,7 @@ package backup_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
 	"github.com/vault-guardian/guardian/backup"
+	"github.com/vault-guardian/guardian/backup/last"
+	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
@@ -46,6 +49,33 @@ func TestFullRestoresToTheByte(t *testing.T) {
 		t.Errorf("verified %+v of %+v: %v", found, m, err)
 	}
 	w.wantRestored(m, w.source.Objects())
+}
+
+// TestRemember: the guardian's storage says which backup was the last one, and no
+// backup says it of the storage that it is restored to.
+func TestRemember(t *testing.T) {
+	t.Parallel()
+	w := filled(t)
+	stored := w.source.Objects()
+	for _, kind := range []string{backup.Full, backup.Incremental} {
+		writer, err := w.place.NewWriter(t.Context(), w.node, w.source, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := w.write(writer)
+		if err == nil {
+			err = writer.Remember(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		writer.Close()
+		b, err := last.Get(t.Context(), w.source, w.sealer)
+		if err != nil || b.ID != m.ID || b.Kind != kind || !b.Finished().Equal(m.Finished) {
+			t.Errorf("remembered is %+v of %+v, %v", b, m, err)
+		}
+		w.wantRestored(w.backup(kind), stored)
+	}
 }
 
 // TestVersionsStay: a storage that is ahead keeps what it has.
@@ -186,4 +216,20 @@ func TestOthersAreToldApart(t *testing.T) {
 	if _, err := stranger.place.Find(t.Context(), backup.Latest); !errors.Is(err, backup.ErrNotFound) {
 		t.Error(err)
 	}
+}
+
+// TestFrozenStaysOut: what is restored takes writes, and so does what was not frozen
+// before something was restored into it.
+func TestFrozenStaysOut(t *testing.T) {
+	t.Parallel()
+	w := filled(t)
+	stored := w.source.Objects()
+	writes, err := freeze.Open(t.Context(), w.source, slog.New(slog.DiscardHandler))
+	if err == nil {
+		_, err = writes.Freeze(t.Context(), "admin-anna")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantRestored(w.backup(backup.Full), stored)
 }

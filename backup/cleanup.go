@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,15 +29,21 @@ type Cleaned struct {
 }
 
 // Cleanup removes the backups that were begun before a time, but for the newest
-// that can be read, and all that any which stays was made upon. What was made
-// upon others goes before them, and each manifest first, so that whatever stops
-// it leaves whole backups. A dry run removes nothing. Errors are those of List.
+// that can be read, and all that any which stays was made upon. Of one that cannot
+// be read that cannot be told, so all below one that stays do. What was made upon
+// others goes before them, and each manifest first, so that whatever stops it
+// leaves whole backups. A dry run removes nothing. Errors are those of List; and
+// ErrDamaged or integrity.ErrKeyUnknown where nothing can be read, as with another
+// guardian's key: then nothing is removed.
 func (p *Place) Cleanup(ctx context.Context, before time.Time, dryRun bool) (Cleaned, error) {
 	all, err := p.List(ctx)
 	if err != nil {
 		return Cleaned{}, err
 	}
-	result := judge(all, before)
+	result, err := judge(all, before)
+	if err != nil {
+		return Cleaned{}, err
+	}
 	unfinished, err := p.unfinished(ctx, all)
 	if err != nil {
 		return Cleaned{}, err
@@ -59,33 +66,41 @@ func (p *Place) Cleanup(ctx context.Context, before time.Time, dryRun bool) (Cle
 }
 
 // judge divides backups, newest first, into those that go and those that stay.
-func judge(all []Listed, before time.Time) (result Cleaned) {
-	whole, needed, haveNewest := wholeOnes(all), map[string]bool{}, false
+func judge(all []Listed, before time.Time) (result Cleaned, err error) {
+	whole, lost := chains(all)
+	needed, found, blind := map[string]bool{}, false, false
 	for _, listed := range all {
-		isNewest := whole[listed.ID] && !haveNewest
 		switch {
 		case !begunAt(listed.ID).Before(before):
 			result.Kept = append(result.Kept, listed.ID)
-		case needed[listed.ID] || isNewest:
+		case needed[listed.ID], blind, !found && !lost[listed.ID]:
 			result.Needed = append(result.Needed, listed.ID)
 		default:
 			result.Removed = append(result.Removed, listed.ID)
 			continue
 		}
-		haveNewest = haveNewest || isNewest
 		needed[listed.Manifest.Parent] = true
+		found, blind = found || whole[listed.ID], blind || listed.Err != nil
+		err = cmp.Or(err, listed.Err)
 	}
-	return result
+	if !found && err != nil {
+		return Cleaned{}, fmt.Errorf("none of the backups can be read, and none is removed: %w", err)
+	}
+	return result, nil
 }
 
-// wholeOnes are the backups of which no manifest is missing or damaged.
-func wholeOnes(all []Listed) map[string]bool {
-	whole := map[string]bool{}
+// chains are the backups of which no manifest is missing or cannot be read, and
+// those of which one is missing for certain.
+func chains(all []Listed) (whole, lost map[string]bool) {
+	there := map[string]bool{"": true}
+	whole, lost = map[string]bool{"": true}, map[string]bool{}
 	for _, listed := range slices.Backward(all) { // a parent is older
-		parent := listed.Manifest.Parent
-		whole[listed.ID] = listed.Err == nil && (parent == "" || whole[parent])
+		id, parent := listed.ID, listed.Manifest.Parent
+		there[id] = true
+		whole[id] = listed.Err == nil && whole[parent]
+		lost[id] = listed.Err == nil && (!there[parent] || lost[parent])
 	}
-	return whole
+	return whole, lost
 }
 
 // unfinished are the places of backups without a manifest and of drills, stopped

@@ -32,15 +32,24 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	key := integrity.InlineSource{Text: strings.Repeat("5a", integrity.KeySize)}
-	sealer, err := integrity.NewSealer(t.Context(), "g1", key, slog.New(slog.DiscardHandler))
+	return sealedUnder(t, strings.Repeat("5a", integrity.KeySize))
+}
+
+func sealedUnder(t *testing.T, keyring string) *world {
+	t.Helper()
+	w := &world{t: t, sealer: sealerOf(t, keyring), source: backendtest.NewMemory(), kept: backendtest.NewMemory()}
+	w.node, w.place = w.open(w.source), backup.At(w.kept, w.sealer)
+	t.Cleanup(func() { _ = w.node.Close(context.Background()) })
+	return w
+}
+
+func sealerOf(t *testing.T, keyring string) *integrity.Sealer {
+	t.Helper()
+	sealer, err := integrity.NewSealer(t.Context(), "g1", integrity.InlineSource{Text: keyring}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, sealer: sealer, source: backendtest.NewMemory(), kept: backendtest.NewMemory()}
-	w.node, w.place = w.open(w.source), backup.At(w.kept, sealer)
-	t.Cleanup(func() { _ = w.node.Close(context.Background()) })
-	return w
+	return sealer
 }
 
 func (w *world) open(store backend.Backend) *guardian.Node {
@@ -90,12 +99,16 @@ func (w *world) backup(kind string) backup.Manifest {
 }
 
 func (w *world) tryBackup(place *backup.Place, kind string) (backup.Manifest, error) {
-	ctx := w.t.Context()
-	writer, err := place.NewWriter(ctx, w.node, w.source, kind)
+	writer, err := place.NewWriter(w.t.Context(), w.node, w.source, kind)
 	if err != nil {
 		return backup.Manifest{}, err
 	}
 	defer writer.Close()
+	return w.write(writer)
+}
+
+func (w *world) write(writer *backup.Writer) (backup.Manifest, error) {
+	ctx := w.t.Context()
 	if err := writer.CopyOthers(ctx); err != nil {
 		return backup.Manifest{}, err
 	}

@@ -72,25 +72,25 @@ func compareIndexes(m Manifest, index, below map[string]entry) error {
 // verifyData checks that a backup holds what its index says, and that a guardian
 // would serve it.
 func (p *Place) verifyData(ctx context.Context, free desks, m Manifest, index map[string]entry, seen func()) error {
-	left := 0
-	for _, e := range index {
+	missing := map[string]bool{}
+	for id, e := range index {
 		if e.depth == m.Depth {
-			left++
+			missing[id] = true
 		}
 	}
 	var objects atomic.Int64
 	err := p.eachSlot(ctx, free, m, func(g hashed) (bool, error) {
-		if (index[g.id()] != entry{g.hash, m.Depth}) {
+		if !missing[g.id()] || index[g.id()].hash != g.hash {
 			return false, damaged(m.ID, "its data is not what its index says")
 		}
 		objects.Add(int64(len(g.objects)))
-		left--
+		delete(missing, g.id())
 		return true, nil
 	}, func(ctx context.Context, n *guardian.Node, slot guardian.Slot) error {
 		seen()
 		return sound(ctx, m, n, slot)
 	})
-	if err == nil && (left != 0 || objects.Load() != int64(m.Objects)) {
+	if err == nil && (len(missing) > 0 || objects.Load() != int64(m.Objects)) {
 		err = damaged(m.ID, "it has not all that its manifest says")
 	}
 	return err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backup/last"
+	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
@@ -38,7 +40,9 @@ func (p *Place) NewWriter(ctx context.Context, from *guardian.Node, store backen
 	w := &Writer{place: p, from: from, store: store, m: Manifest{
 		Format: format, Kind: kind, NodeID: p.sealer.NodeID(), KeyID: p.sealer.PrimaryKeyID(), Started: time.Now().UTC(),
 	}}
-	w.m.ID = newID(w.m.Started, ids)
+	if w.m.ID = newID(w.m.Started, ids); begunAt(w.m.ID).IsZero() {
+		return nil, fmt.Errorf("what is called %s there leaves no id above it: remove it", ids[0])
+	}
 	if kind == Incremental {
 		if err := w.buildUpon(ctx); err != nil {
 			return nil, err
@@ -79,7 +83,7 @@ func (w *Writer) buildUpon(ctx context.Context) error {
 		if err == nil {
 			w.before, err = w.place.readIndex(ctx, listed.Manifest)
 		}
-		if errors.Is(err, ErrDamaged) {
+		if isUnreadable(err) {
 			continue
 		}
 		w.m.Parent, w.m.Depth = listed.ID, listed.Manifest.Depth+1
@@ -91,11 +95,16 @@ func (w *Writer) buildUpon(ctx context.Context) error {
 	return ErrNotFound
 }
 
-// CopyOthers copies what the storage holds beside its slots.
+// CopyOthers copies what the storage holds beside its slots, but for what it says of
+// its last backup and of whether writes are frozen: of the storage that is restored
+// to, that would not be true.
 func (w *Writer) CopyOthers(ctx context.Context) error {
 	for key, err := range w.from.Others(ctx) {
 		if err != nil {
 			return err
+		}
+		if key == last.Key || key == freeze.Key {
+			continue
 		}
 		data, _, err := w.store.Get(ctx, key)
 		if errors.Is(err, backend.ErrNotFound) { // gone meanwhile
@@ -175,6 +184,11 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("writing manifest: %w", err)
 	}
 	return w.m, nil
+}
+
+// Remember has the guardian know of the backup that Finish returned.
+func (w *Writer) Remember(ctx context.Context, m Manifest) error {
+	return last.Put(ctx, w.store, w.place.sealer, last.Backup{ID: m.ID, Kind: m.Kind, FinishedNS: m.Finished.UnixNano()})
 }
 
 // Close ends the writing; what was not finished is no backup.

@@ -16,9 +16,10 @@ import (
 	"github.com/vault-guardian/guardian/backend"
 )
 
+// Key is where the marker lies.
+const Key = "frozen"
+
 const (
-	// key is where the marker lies.
-	key = "frozen"
 	// interval is the time from the end of one look to the next.
 	interval = 3 * time.Second
 	// Within is how soon every replica whose storage answers knows of a change.
@@ -93,7 +94,7 @@ func (s *Switch) Freeze(ctx context.Context, by string) (State, error) {
 		return State{}, fmt.Errorf("encoding the marker: %w", err)
 	}
 	return s.change(ctx, func(ctx context.Context) error {
-		_, err := s.store.Put(ctx, key, marker, backend.Revision{})
+		_, err := s.store.Put(ctx, Key, marker, backend.Revision{})
 		if errors.Is(err, backend.ErrConflict) {
 			return nil
 		}
@@ -104,7 +105,7 @@ func (s *Switch) Freeze(ctx context.Context, by string) (State, error) {
 // Thaw takes it back. After an error writes may be thawed all the same.
 func (s *Switch) Thaw(ctx context.Context) (State, error) {
 	return s.change(ctx, func(ctx context.Context) error {
-		return s.store.Delete(ctx, key, backend.AnyRevision)
+		return s.store.Delete(ctx, Key, backend.AnyRevision)
 	})
 }
 
@@ -119,7 +120,7 @@ func (s *Switch) change(ctx context.Context, do func(context.Context) error) (St
 
 func (s *Switch) look(ctx context.Context) error {
 	return s.ask(ctx, func(ctx context.Context) error {
-		marker, _, err := s.store.Get(ctx, key)
+		marker, _, err := s.store.Get(ctx, Key)
 		if errors.Is(err, backend.ErrNotFound) {
 			s.set(State{})
 			return nil
