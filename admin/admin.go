@@ -19,6 +19,7 @@ import (
 
 	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/auth"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
@@ -50,6 +51,8 @@ type Config struct {
 	Ready   func() error
 	// Freeze is where writes are frozen; nil where they cannot be.
 	Freeze *freeze.Switch
+	// Backup is what is known of the last backup; nil where nothing is.
+	Backup *last.Watch
 	// Repairer is asked to scrub, repair and audit; nil where there is none.
 	Repairer *repair.Repairer
 	Logger   *slog.Logger

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/repair"
@@ -29,6 +30,9 @@ type facts struct {
 	Shares            int64
 	SharesApproximate bool
 	Quarantined       int64
+	// Backups: what is known of them is in Backup.
+	Backups bool
+	Backup  last.State
 
 	Cluster cluster.View
 	// Needed is the highest threshold of what is stored here, or K.
@@ -55,6 +59,9 @@ func (s *server) facts() facts {
 	f.Needed = cmp.Or(f.Needed, f.Cluster.Threshold)
 	if s.cfg.Freeze != nil {
 		f.Writes = s.cfg.Freeze.State()
+	}
+	if s.cfg.Backup != nil {
+		f.Backups, f.Backup = true, s.cfg.Backup.State()
 	}
 	if s.cfg.Ready != nil {
 		if err := s.cfg.Ready(); err != nil {
@@ -104,11 +111,13 @@ func (f facts) Problems() (found []string) {
 		note(len(names) > 0, "%s: %s.", titles[state], strings.Join(names, ", "))
 	}
 	note(f.Quarantined > 0, "%d shares here are damaged, and in quarantine.", f.Quarantined)
-	last := f.Scrub.Last
-	note(last.Corrupt+last.Missing > 0, "The last scrub found %d corrupt and %d missing.", last.Corrupt, last.Missing)
-	note(last.Unreadable > 0, "The last scrub could not read %d.", last.Unreadable)
+	scrub := f.Scrub.Last
+	note(scrub.Corrupt+scrub.Missing > 0, "The last scrub found %d corrupt and %d missing.", scrub.Corrupt, scrub.Missing)
+	note(scrub.Unreadable > 0, "The last scrub could not read %d.", scrub.Unreadable)
 	note(f.Queue > 0, "%d shares wait for repair.", f.Queue)
 	note(f.Rounds.Failed > 0 || f.Rounds.Error != "", "The last rounds failed for %d shares. %s", f.Rounds.Failed, f.Rounds.Error)
+	note(f.Backup.Problem != "", "The last backup is not known: %s.", f.Backup.Problem)
+	note(f.Backup.FinishedNS > 0 && f.At.Sub(f.Backup.Finished()) > last.TooOld, "The last backup is %s old.", f.At.Sub(f.Backup.Finished()).Truncate(time.Second))
 	note(f.Writes.Frozen, "Writes are frozen: pushes and deletes are refused until guardianctl thaw.")
 	return found
 }

@@ -27,6 +27,7 @@ func (s *server) routes() []route {
 		{http.MethodPost, "/admin/reload", "fetch keyring, tokens and certificates again", s.reload},
 	}
 	routes = append(routes, s.freezeRoutes()...)
+	routes = append(routes, s.backupRoutes()...)
 	routes = append(routes, s.repairRoutes()...)
 	routes = append(routes, s.roundRoutes()...)
 	routes = append(routes, profileRoutes()...)

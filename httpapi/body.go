@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"github.com/labstack/echo/v4"
@@ -60,6 +61,9 @@ func (s *server) readError(c echo.Context, err error) error {
 		return err
 	}
 	s.log.InfoContext(c.Request().Context(), fmt.Sprintf("connection error: %v", err), "error", err, "remote", c.Request().RemoteAddr)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // a valid request may get through another time
+		return fmt.Errorf("%w: the body did not arrive in time", api.ErrOverloaded)
+	}
 	return fmt.Errorf("%w: reading body: %w", api.ErrInvalidJSON, err)
 }
 

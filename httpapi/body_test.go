@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -48,5 +50,30 @@ func TestSmallBodiesNeedNoBudget(t *testing.T) {
 	}
 	if err := read(api.MaxPushBody); !errors.Is(err, api.ErrOverloaded) {
 		t.Errorf("a push: %v", err)
+	}
+}
+
+// TestBodyThatStalls: who is too slow is told to try again, and not that the
+// request is malformed, after which no client would.
+func TestBodyThatStalls(t *testing.T) {
+	s := &server{log: slog.New(slog.DiscardHandler)}
+	read := s.readBody(api.MaxBody)(func(echo.Context) error { return nil })
+	told := make(chan error, 1)
+	guardian := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told <- read(echo.New().NewContext(r, w))
+	}))
+	guardian.Config.ReadTimeout = 50 * time.Millisecond
+	guardian.Start()
+	defer guardian.Close()
+	conn, err := net.Dial("tcp", guardian.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-told; !errors.Is(err, api.ErrOverloaded) {
+		t.Errorf("readBody = %v", err)
 	}
 }
