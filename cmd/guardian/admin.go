@@ -50,6 +50,7 @@ func serveAdmin(ctx context.Context, cfg *Config, o *opened, reloads *reloader, 
 		Members:  known.View,
 		Ready:    monitor.Ready,
 		Freeze:   o.writes,
+		Backup:   o.backup,
 		Repairer: known.repairer,
 		Logger:   log,
 	}), log)

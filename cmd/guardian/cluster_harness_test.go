@@ -105,6 +105,13 @@ func passwordsIn(t *testing.T, registry string) []string {
 	return []string{password, url.QueryEscape(password), url.UserPassword("", password).String()[1:]}
 }
 
+// inFile gives a guardian that has not started a bolt file in place of its
+// directory.
+func (g *guardians) inFile(i int) {
+	n := g.all[i]
+	n.environ[indexOf(n.environ, "GUARDIAN_STORAGE=")] = "GUARDIAN_STORAGE=bolt://" + filepath.Join(g.dir, n.id, "guardian.db")
+}
+
 // inBucket gives a guardian that has not started a bucket in place of its
 // directory.
 func (g *guardians) inBucket(t *testing.T, i int, bucket string) {

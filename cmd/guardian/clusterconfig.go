@@ -56,8 +56,8 @@ func (c *Config) checkRegistry() (err error) {
 	return nil
 }
 
-// checkNodeKey wants one source of the node key; only a directory has one of its
-// own.
+// checkNodeKey wants one source of the node key; all but a bucket have one of
+// their own.
 func (c *Config) checkNodeKey() error {
 	switch {
 	case c.NodeKeyFile != "" && c.NodeKeyAWSSecret != "":

@@ -22,6 +22,9 @@ const examples = `  # On this machine only, open to everybody on it
   # With a bearer token
   GUARDIAN_SERVER_BEARER_TOKEN="$(cat token)" guardian --storage /var/lib/guardian
 
+  # In one file, which no other process can use meanwhile
+  GUARDIAN_SERVER_BEARER_TOKEN="$(cat token)" guardian --storage bolt:///var/lib/guardian/guardian.db
+
   # In a bucket, any number of replicas; AWS credentials and AWS_REGION as usual
   GUARDIAN_STORAGE=s3://bucket/prefix GUARDIAN_NODE_ID=g1 \
   GUARDIAN_INTEGRITY_KEY_AWS_SECRET=guardian/g1 \
@@ -74,7 +77,7 @@ type flags struct {
 func (f *flags) register(cmd *cobra.Command) {
 	set := cmd.Flags()
 	set.SortFlags = false
-	set.StringVar(&f.storage, "storage", "", "directory that holds everything, or s3://bucket/prefix (GUARDIAN_STORAGE, default ./data)")
+	set.StringVar(&f.storage, "storage", "", "directory that holds everything, bolt:///path/guardian.db, or s3://bucket/prefix (GUARDIAN_STORAGE, default ./data)")
 	set.StringVar(&f.bind, "bind", "", "address to listen on (GUARDIAN_BIND, default 0.0.0.0:7500)")
 	set.StringVar(&f.port, "port", "", "port to listen on, in place of the one of the bind address; 0 picks one")
 	set.StringVar(&f.nodeID, "node-id", "", "name of this node (GUARDIAN_NODE_ID, default local; needed with s3://)")

@@ -30,10 +30,10 @@ import (
 // Config is everything that can be configured. Each field is one variable; a
 // variable that is set to nothing counts as unset.
 type Config struct {
-	// Storage is a directory, or s3://bucket/prefix.
+	// Storage is a directory, bolt:///path/guardian.db, or s3://bucket/prefix.
 	Storage string `env:"GUARDIAN_STORAGE" envDefault:"./data"`
 	// NodeID names the node in all that it seals, and its objects in a bucket;
-	// by default "local" for a directory.
+	// by default "local" but for a bucket.
 	NodeID string `env:"GUARDIAN_NODE_ID"`
 	// Bind is where the client plane listens; port 0 picks one.
 	Bind string `env:"GUARDIAN_BIND" envDefault:"0.0.0.0:7500"`
@@ -90,7 +90,7 @@ type Config struct {
 	// IntegrityKeyAWSSecret names the keyring in AWS Secrets Manager.
 	IntegrityKeyAWSSecret string `env:"GUARDIAN_INTEGRITY_KEY_AWS_SECRET"`
 	// IntegrityKeyFile holds the keyring; by default integrity.key in the
-	// storage directory.
+	// storage directory, or beside the file.
 	IntegrityKeyFile string `env:"GUARDIAN_INTEGRITY_KEY_FILE"`
 	// IntegrityKey is the keyring itself, in place of a file.
 	IntegrityKey string `env:"GUARDIAN_INTEGRITY_KEY"`
@@ -106,8 +106,8 @@ type Config struct {
 	// PeerBind.
 	PeerAdvertiseURL string `env:"GUARDIAN_PEER_ADVERTISE_URL"`
 	// NodeKeyAWSSecret names the node key in AWS Secrets Manager, NodeKeyFile
-	// is its file; by default it is in the secret of the keyring or, for a
-	// directory, in node.key there.
+	// is its file; by default it is in the secret of the keyring or, but for a
+	// bucket, in node.key beside integrity.key.
 	NodeKeyAWSSecret string `env:"GUARDIAN_NODE_KEY_AWS_SECRET"`
 	NodeKeyFile      string `env:"GUARDIAN_NODE_KEY_FILE"`
 	// AdmissionKey is the public key that signs the roster, in hex.
@@ -258,10 +258,10 @@ func (c *Config) checkNodeID() error {
 	return nil
 }
 
-// nodeID is NodeID, or what a directory's only guardian is called.
+// nodeID is NodeID, or what the only guardian of a directory or file is called.
 func (c *Config) nodeID() string { return cmp.Or(c.NodeID, "local") }
 
-// checkKey wants one source of the keyring; only a directory has one of its own.
+// checkKey wants one source of the keyring; all but a bucket have one of their own.
 func (c *Config) checkKey() error {
 	var given []string
 	for name, value := range map[string]string{

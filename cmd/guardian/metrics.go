@@ -5,10 +5,12 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vault-guardian/guardian/audit"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
@@ -17,7 +19,10 @@ import (
 
 // collectors are the metrics of a node and of what it stands on.
 func (o *opened) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{o.metrics, o.calls, o.refusals, o.damages, newFrozen(o.writes), keyInfo{o.sealer}}
+	all := []prometheus.Collector{o.metrics, o.calls, o.refusals, o.damages, newFrozen(o.writes), newBackupTime(o.backup), keyInfo{o.sealer}}
+	if o.database != nil {
+		all = append(all, o.database)
+	}
 	all = append(all, auditMetrics(o.audit)...)
 	all = append(all, nodeMetrics(o.node)...)
 	return append(all, memoryMetrics()...)
@@ -53,6 +58,12 @@ func newFrozen(writes *freeze.Switch) prometheus.Collector {
 		}
 		return 0
 	})
+}
+
+// newBackupTime is when the last backup ended, 0 where none is known.
+func newBackupTime(backup *last.Watch) prometheus.Collector {
+	return newGauge("guardian_backup_last_success_timestamp_seconds", "When the last backup of what is stored ended well; 0 if there never was one, or none that is believed.",
+		func() float64 { return float64(backup.State().FinishedNS) / float64(time.Second) })
 }
 
 // auditMetrics are the numbers of the audit log.

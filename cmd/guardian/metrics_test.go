@@ -24,6 +24,7 @@ var foreign = []string{"go_", "process_", "promhttp_"}
 func TestMetricsAsDocumented(t *testing.T) {
 	t.Parallel()
 	g := newGuardians(t, 2, t.TempDir())
+	g.inFile(0) // which has metrics of its own
 	g.startAll(t)
 	g.allSee(t, g.states(nobody, ""))
 	wanted, shown := documentedMetrics(t), map[string]string{}

@@ -1,20 +1,26 @@
 package main
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend/location"
+	"github.com/vault-guardian/guardian/backup/last"
+	"github.com/vault-guardian/guardian/integrity"
 )
 
 // The numbers of a guardian are those of what happens to it.
 func TestMetricsOfWhatHappens(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	putLastBackup(t, dir)
 	p, err := launch(thisProgram(t), dir, bareEnvironment(
 		"GUARDIAN_STORAGE="+dir, "GUARDIAN_UNAUTHENTICATED=true", "GUARDIAN_SCRUB_INTERVAL=0", "GOMEMLIMIT=400MiB",
 		"GUARDIAN_INTEGRITY_KEY="+keyringOf("k2", "k1", "k2"), "GUARDIAN_BIND=127.0.0.1:0", "GUARDIAN_ADMIN_BIND=127.0.0.1:0",
@@ -41,6 +47,7 @@ func TestMetricsOfWhatHappens(t *testing.T) {
 		`guardian_key_info{id="k1",primary="false"}`: 1, `guardian_key_info{id="k2",primary="true"}`: 1,
 		"guardian_memory_limit_bytes": 400 << 20, `guardian_peers{state="alive"}`: 0, `guardian_cluster_members{state="alive"}`: 1,
 	})
+	eventually(t, "the last backup is known", func() bool { return n.metric("guardian_backup_last_success_timestamp_seconds") == 1772935209 })
 	if used := n.metric("guardian_memory_usage_bytes"); used < 1<<20 || used > 400<<20 {
 		t.Errorf("it says that it uses %v bytes", used)
 	}
@@ -58,6 +65,27 @@ func TestMetricsOfWhatHappens(t *testing.T) {
 	})
 	if failures := n.metric("guardian_integrity_failures_total"); failures < 1 { // repair reads it, too
 		t.Errorf("there were %v integrity failures", failures)
+	}
+}
+
+// putLastBackup has a directory say that it was backed up, as guardianctl does.
+func putLastBackup(t *testing.T, dir string) {
+	t.Helper()
+	at, err := location.Parse(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := at.Open(t.Context(), location.Options{NodeID: "local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	sealer, err := integrity.NewSealer(t.Context(), "local", integrity.InlineSource{Text: keyringOf("k1", "k1")}, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = last.Put(t.Context(), store, sealer, last.Backup{ID: "an-id", Kind: "full", FinishedNS: 1772935209 * time.Second.Nanoseconds()})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

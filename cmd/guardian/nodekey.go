@@ -16,7 +16,7 @@ import (
 
 // openNodeKey fetches the key by which other guardians know this node: from the
 // secret or the file that is named; else from the secret of the keyring, where
-// that has one; else, over a directory, from the file beside the data.
+// that has one; else, but for a bucket, from the file beside the data.
 func (o *opened) openNodeKey(ctx context.Context, cfg *Config, log *slog.Logger) (err error) {
 	switch {
 	case cfg.Registry == "":

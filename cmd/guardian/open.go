@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,8 +19,10 @@ import (
 	"github.com/vault-guardian/guardian/audit"
 	"github.com/vault-guardian/guardian/awssecrets"
 	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/bolt"
 	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/backend/metered"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/httpapi"
@@ -34,11 +37,14 @@ const openTimeout = 30 * time.Second
 type opened struct {
 	store   backend.Backend
 	metrics *metered.Metrics
-	sealer  *integrity.Sealer
-	node    *guardian.Node
-	writes  *freeze.Switch
-	audit   *audit.Log
-	nodeKey *integrity.NodeKey // nil without a registry
+	// database are a storage's own metrics; nil if it has none.
+	database prometheus.Collector
+	sealer   *integrity.Sealer
+	node     *guardian.Node
+	writes   *freeze.Switch
+	backup   *last.Watch
+	audit    *audit.Log
+	nodeKey  *integrity.NodeKey // nil without a registry
 	// damaged is told of damage once there is a repairer.
 	damaged atomic.Pointer[repair.Repairer]
 	// refusals are those of limits, damages what failed its integrity check.
@@ -72,11 +78,12 @@ func (o *opened) openStorage(ctx context.Context, cfg *Config, log *slog.Logger)
 		NodeID: cfg.nodeID(), SkipProbe: bool(cfg.SkipStoreProbe), OnRequest: o.metrics.Request,
 	})
 	if err != nil {
-		if !cfg.onS3() {
+		if cfg.location.Kind() == location.KindDirectory {
 			log.Error(fmt.Sprintf("failed to create data directory %s: %v", cfg.Storage, err), "path", cfg.Storage, "error", err)
 		}
-		return directoryError(fmt.Errorf("opening storage %s: %w", cfg.location, err), cfg)
+		return diskError(fmt.Errorf("opening storage %s: %w", cfg.location, err), cfg)
 	}
+	o.database, _ = store.(prometheus.Collector)
 	o.store = o.metrics.Wrap(store)
 	log.Info("data directory: "+store.String(), "storage", store.String())
 	return nil
@@ -87,7 +94,7 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 	if errors.Is(err, syscall.ENOSPC) { // what is stored can still be read
 		log.Warn("the disk is full: nothing can be stored or deleted", "error", err)
 	} else if err != nil {
-		return directoryError(fmt.Errorf("checking storage: %w", err), cfg)
+		return diskError(fmt.Errorf("checking storage: %w", err), cfg)
 	}
 	source, err := o.keySource(ctx, cfg, log)
 	if err != nil {
@@ -110,6 +117,7 @@ func (o *opened) openNode(ctx context.Context, cfg *Config, log *slog.Logger) (e
 	if o.writes, err = freeze.Open(ctx, o.store, log); err != nil {
 		return fmt.Errorf("%w: %w", api.ErrStorageUnavailable, err)
 	}
+	o.backup = last.NewWatch(o.store, o.sealer, log)
 	if err := o.openNodeKey(ctx, cfg, log); err != nil {
 		return err
 	}
@@ -138,22 +146,30 @@ func (o *opened) openAudit(cfg *Config) (err error) {
 	return nil
 }
 
-// directoryError says what to do about a directory that cannot be used; of
-// other storages it says nothing.
-func directoryError(err error, cfg *Config) error {
+// diskError says what to do about a directory or file that cannot be used; of
+// buckets it says nothing.
+func diskError(err error, cfg *Config) error {
 	if cfg.onS3() {
 		return err
 	}
-	advice := "make GUARDIAN_STORAGE a directory that this user can write to"
-	if errors.Is(err, fs.ErrPermission) {
+	dir, advice := cfg.Storage, "make GUARDIAN_STORAGE a directory that this user can write to"
+	if cfg.location.Kind() == location.KindBolt {
+		dir, advice = filepath.Dir(cfg.location.Path()), "make GUARDIAN_STORAGE a file that this user can write to, on a local disk"
+	}
+	switch {
+	case errors.Is(err, bolt.ErrLocked):
+		advice = "stop the other one, or give this guardian a file of its own in GUARDIAN_STORAGE"
+	case errors.Is(err, bolt.ErrDamaged):
+		advice = "correct GUARDIAN_STORAGE; if it is the right file, keep it aside, and restore a backup or start with none and let the other guardians repair it"
+	case errors.Is(err, fs.ErrPermission):
 		advice = fmt.Sprintf("give it to the user that the guardian runs as: chown -R %d %s (in a container: chown -R %[1]d the directory of the host that is mounted there)",
-			os.Getuid(), cfg.Storage)
+			os.Getuid(), dir)
 	}
 	return &exitError{exitUnavailable, err, advice}
 }
 
 // keySource is the secret, the inline keyring, the file named, or the file
-// beside the data. Only over an empty directory may a file be created, and only
+// beside the data. Only over an empty storage may a file be created, and only
 // now: the source returned never creates one, as by then there is data. Over a
 // bucket none is: the file could go with its container.
 func (o *opened) keySource(ctx context.Context, cfg *Config, log *slog.Logger) (integrity.KeySource, error) {

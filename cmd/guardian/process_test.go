@@ -49,6 +49,10 @@ func (b *lockedBuffer) String() string {
 func launch(binary, dir string, environ []string, args ...string) (*process, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir, cmd.Env = dir, environ
+	return launchCommand(cmd)
+}
+
+func launchCommand(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, stdout: &lockedBuffer{}, stderr: &lockedBuffer{}, exited: make(chan struct{})}
 	cmd.Stderr = p.stderr
 	stdout, writer := io.Pipe()

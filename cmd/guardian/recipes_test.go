@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/oasdiff/yaml"
+
+	"github.com/vault-guardian/guardian/admin"
 )
 
 // TestEnvFiles: each file of variables in deploy is a configuration that this build takes, with
@@ -69,16 +71,17 @@ func TestTaskDefinition(t *testing.T) {
 			StopTimeout int
 		}
 	}
-	if err := json.Unmarshal(text, &definition); err != nil || len(definition.ContainerDefinitions) != 1 {
+	if err := json.Unmarshal(text, &definition); err != nil || len(definition.ContainerDefinitions) != 2 {
 		t.Fatalf("%d containers, %v", len(definition.ContainerDefinitions), err)
 	}
+	guardian := definition.ContainerDefinitions[1]
 	vars := map[string]string{}
-	for _, v := range definition.ContainerDefinitions[0].Environment {
+	for _, v := range guardian.Environment {
 		vars[v.Name] = v.Value
 	}
 	checkRecipe(t, vars)
-	if least := int((drainTime + noticeTime).Seconds()); definition.ContainerDefinitions[0].StopTimeout < least+5 {
-		t.Errorf("killed %d s after the signal to stop; draining takes %d", definition.ContainerDefinitions[0].StopTimeout, least)
+	if least := int((drainTime + noticeTime).Seconds()); guardian.StopTimeout < least+5 {
+		t.Errorf("killed %d s after the signal to stop; draining takes %d", guardian.StopTimeout, least)
 	}
 }
 
@@ -120,5 +123,8 @@ func checkRecipe(t *testing.T, vars map[string]string) {
 	}
 	if bool(cfg.Unauthenticated) || !cfg.hasTokens() || cfg.hadSecret() || !cfg.onS3() {
 		t.Errorf("open %v, tokens %v, a secret %v, a bucket %v", cfg.Unauthenticated, cfg.hasTokens(), cfg.hadSecret(), cfg.onS3())
+	}
+	if admin.Loopback(cfg.AdminBind) {
+		t.Errorf("nobody can scrape the admin plane at %q", cfg.AdminBind)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend/s3"
 	"github.com/vault-guardian/guardian/backend/s3/s3test"
-	"github.com/vault-guardian/guardian/integrity"
 )
 
 const (
@@ -50,10 +49,7 @@ func newBucketNode(t *testing.T) *bucketNode {
 func (b *bucketNode) path(name string) string { return filepath.Join(b.dir, name) }
 
 func (b *bucketNode) environ(extra ...string) []string {
-	return bareEnvironment(slices.Concat(b.proxy.Environ(), []string{
-		"GUARDIAN_STORAGE=s3://" + b.bucket + "/" + bucketPrefix,
-		"GUARDIAN_NODE_ID=" + bucketNodeID,
-		"GUARDIAN_INTEGRITY_KEY=" + strings.Repeat("0f", integrity.KeySize),
+	return bareEnvironment(slices.Concat(bucketEnviron(b.proxy, b.bucket), []string{
 		"GUARDIAN_UNAUTHENTICATED=true",
 		"GUARDIAN_BIND=127.0.0.1:0",
 		"GUARDIAN_ADMIN_BIND=127.0.0.1:0",

@@ -278,7 +278,7 @@ func (l *rotationLoad) work(o *owner) {
 		clients = append(clients, client)
 	}
 	for i := 0; !l.stopping.Load() && !l.t.Failed(); i++ {
-		if !o.work(l.t, clients[i%len(clients)]) {
+		if o.work(l.t, clients[i%len(clients)]) != acknowledged {
 			l.t.Error("an operation was lost")
 		}
 		for _, r := range o.records {

@@ -57,7 +57,7 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
 	server.ConnState = o.calls.Connection
 
-	stopTasks := startTasks(ctx, cfg, o.writes, known, monitor, reloads)
+	stopTasks := startTasks(ctx, cfg, o, known, monitor, reloads)
 	defer stopTasks()
 	announce(cfg, address, known.plane, adminAddress, log)
 	return serveUntil(ctx, server, listener, known.plane, monitor, log)

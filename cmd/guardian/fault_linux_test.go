@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+var directoryFaults = []fault{
+	// As a quota does.
+	{name: "no file may grow", refuses: true, prepare: limited(unix.RLIMIT_FSIZE)},
+	{name: "no file can be opened", refuses: true, unready: true, unreadable: true, prepare: limited(unix.RLIMIT_NOFILE)},
+	{name: "read-only directory", refuses: true, unready: true, prepare: readOnlyDirectory},
+}
+
+// limited leaves nothing of a resource to a running process.
+func limited(resource int) func(*testing.T) troubled {
+	return func(t *testing.T) troubled {
+		set := func(t *testing.T, p *process, take bool) {
+			t.Helper()
+			var limit unix.Rlimit
+			err := unix.Prlimit(p.cmd.Process.Pid, resource, nil, &limit)
+			if limit.Cur = limit.Max; take {
+				limit.Cur = 0
+			}
+			if err := errors.Join(err, unix.Prlimit(p.cmd.Process.Pid, resource, &limit, nil)); err != nil {
+				t.Errorf("setting the limits of a process: %v", err)
+			}
+		}
+		return troubled{
+			environ: emptyDirectory(t),
+			strike:  func(t *testing.T, p *process) { set(t, p, true) },
+			heal:    func(t *testing.T, p *process) { set(t, p, false) },
+		}
+	}
+}
+
+// readOnlyDirectory takes the permission to write away. The guardian is nobody
+// whom permissions do not bind, even if the test is.
+func readOnlyDirectory(t *testing.T) troubled {
+	dir := filepath.Join(t.TempDir(), "storage")
+	permit := func(t *testing.T, mode os.FileMode) {
+		t.Helper()
+		err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				return os.Chmod(path, mode)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	s := troubled{
+		environ: []string{"GUARDIAN_STORAGE=" + dir},
+		strike:  func(t *testing.T, _ *process) { permit(t, 0o500) },
+		heal:    func(t *testing.T, _ *process) { permit(t, 0o700) },
+	}
+	t.Cleanup(func() { permit(t, 0o700) })
+	if os.Getuid() == 0 {
+		s.system = inNamespace(syscall.CLONE_NEWUSER, os.Getpid())
+	}
+	return s
+}
+
+// inNamespace is for a process in namespaces of its own, where this user has
+// another id.
+func inNamespace(kinds uintptr, id int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  kinds,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: id, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: id, HostID: os.Getgid(), Size: 1}},
+	}
+}
+
+// TestDirectoryFaults is TestBucketFaults for a directory.
+func TestDirectoryFaults(t *testing.T) {
+	t.Parallel()
+	withFaults(t, directoryFaults)
+}
+
+// inner is what tells a test that it runs on its own in a mount namespace.
+const inner = "TEST_IN_NAMESPACE"
+
+// TestFullDisk is TestDirectoryFaults for a small file system that is full. To
+// mount one without being root it runs in namespaces of its own.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(inner) != "" {
+		withFaults(t, []fault{{name: "directory", refuses: true, unready: true, prepare: fullDisk}})
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+	cmd.Env = append(os.Environ(), inner+"=1")
+	cmd.SysProcAttr = inNamespace(syscall.CLONE_NEWUSER|syscall.CLONE_NEWNS, 0)
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, os.ErrPermission) || bytes.Contains(out, []byte(errNoMount.Error())) {
+		t.Logf("not tried, as this machine lets nobody mount in a namespace (%v): TestDirectoryFaults alone tells what becomes of a write without room", err)
+		return
+	}
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+var errNoMount = errors.New("no file system can be mounted")
+
+// fullDisk fills a file system of 16 MiB to the last byte.
+func fullDisk(t *testing.T) troubled {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Fatalf("%v: %v", errNoMount, err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // it ends with the namespace at the latest
+	ballast := filepath.Join(dir, "ballast")
+	return troubled{
+		environ: []string{"GUARDIAN_STORAGE=" + filepath.Join(dir, "storage")},
+		strike:  func(t *testing.T, _ *process) { fill(t, ballast) },
+		heal: func(t *testing.T, _ *process) {
+			if err := os.Remove(ballast); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+}
+
+// fill makes a file as large as can be.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	for block := make([]byte, 4<<10); err == nil; {
+		_, err = file.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("filling the disk: %v", err)
+	}
+	_ = file.Close()
+}
