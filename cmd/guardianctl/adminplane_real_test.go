@@ -12,6 +12,7 @@ import (
 	"github.com/vault-guardian/guardian/admin"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/repair"
@@ -51,10 +52,7 @@ func TestRealAdminPlane(t *testing.T) {
 func realPlane(t *testing.T, store backend.Backend) string {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	sealer, err := integrity.NewSealer(t.Context(), "local", integrity.InlineSource{Text: strings.Repeat("0f", 32)}, log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sealer := planeSealer(t)
 	node, err := guardian.Open(t.Context(), store, sealer, guardian.Config{Retain: 2, RequestTimeout: time.Minute, Logger: log})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +67,7 @@ func realPlane(t *testing.T, store backend.Backend) string {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { repairer.Run(ctx) })
-	server := httptest.NewServer(admin.New(admin.Config{Registry: admin.NewRegistry(), Repairer: repairer, Logger: log}))
+	server := httptest.NewServer(admin.New(admin.Config{Registry: admin.NewRegistry(), Repairer: repairer, Backup: last.NewWatch(store, sealer, log), Logger: log}))
 	t.Cleanup(func() {
 		server.Close()
 		stop()
@@ -77,4 +75,14 @@ func realPlane(t *testing.T, store backend.Backend) string {
 		_ = node.Close(context.Background())
 	})
 	return server.URL
+}
+
+// planeSealer is that of realPlane's guardian.
+func planeSealer(t *testing.T) *integrity.Sealer {
+	t.Helper()
+	sealer, err := integrity.NewSealer(t.Context(), "local", integrity.InlineSource{Text: strings.Repeat("0f", 32)}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealer
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +20,7 @@ func newBackupCommand() *cobra.Command {
 		Use:   "backup",
 		Short: "Copy what one guardian stores to another place, and back",
 		Long: `Copy what one guardian stores to another place, and back. The guardian may be
-running while a backup is made. Backups of several guardians can be kept at one
+running while a backup is made, but for one on bolt://. Backups of several guardians can be kept at one
 place; each is sealed with the keyring of its guardian, without which it can be
 neither verified nor restored, and which is not in it.`,
 		Example: `  guardianctl backup full --storage ./data --to /mnt/backup
@@ -39,7 +41,7 @@ type placeFlags struct {
 
 func (f *placeFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.from, "from", "", "where the backups are: a directory, or s3://bucket/prefix")
+	flags.StringVar(&f.from, "from", "", "where the backups are: a directory, bolt:///path/file.db, or s3://bucket/prefix")
 	flags.StringVar(&f.nodeID, "node-id", os.Getenv("GUARDIAN_NODE_ID"), "the guardian's node id (or GUARDIAN_NODE_ID; default local)")
 	f.registerKeys(cmd, "")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
@@ -60,8 +62,8 @@ func (f *placeFlags) use(cmd *cobra.Command, do func(ctx context.Context, p open
 	if err != nil {
 		return err
 	}
-	if !at.Exists() {
-		return notFound(fmt.Errorf("%s does not exist", at))
+	if err := checkPlace(at); err != nil {
+		return err
 	}
 	ctx := cmd.Context()
 	keys, err := f.namedKeySource(ctx)
@@ -79,6 +81,22 @@ func (f *placeFlags) use(cmd *cobra.Command, do func(ctx context.Context, p open
 	return do(ctx, openedPlace{p, keys})
 }
 
+// checkPlace wants what was written to, or a copy of that, which may lack all but the
+// backups.
+func checkPlace(at location.Location) error {
+	if at.Exists() {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(at.String(), "backups"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return notFound(fmt.Errorf("%s holds no backups", at))
+	case err != nil:
+		return failure(err, "run as the user that makes the backups")
+	}
+	return nil
+}
+
 func parsePlace(flag, text string) (location.Location, error) {
 	if text == "" {
 		return location.Location{}, usageError("pass for example "+flag+" /mnt/backup or "+flag+" s3://bucket/backups", "%s is needed", flag)
@@ -94,7 +112,7 @@ func (f *nodeFlags) openPlace(ctx context.Context, at location.Location, keys in
 	}
 	store, err := at.OpenShared(ctx, location.Options{NodeID: f.nodeID, SkipProbe: withoutProbe})
 	if err != nil {
-		return nil, nil, failure(storageError(fmt.Errorf("opening the place of backups: %w", err)), "run as the user that makes the backups")
+		return nil, nil, openError(fmt.Errorf("opening the place of backups: %w", err), "run as the user that makes the backups")
 	}
 	return backup.At(store, sealer), store.Close, nil
 }

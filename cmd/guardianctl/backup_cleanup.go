@@ -10,6 +10,9 @@ import (
 	"github.com/vault-guardian/guardian/backup"
 )
 
+// maxRetentionDays is a century: times that are too long ago wrap around.
+const maxRetentionDays = 36_525
+
 func newBackupCleanupCommand() *cobra.Command {
 	var f cleanupFlags
 	cmd := &cobra.Command{
@@ -17,14 +20,15 @@ func newBackupCleanupCommand() *cobra.Command {
 		Short: "Remove the backups of one guardian that are too old",
 		Long: `Remove the backups of one guardian that are older than --retention-days. What
 something newer was made upon stays, however old, and so does the newest backup with
-all that it was made upon. What was left by backups and drills that were stopped more
-than a week ago goes too.`,
+all that it was made upon. Where none can be read, as with another guardian's key, none
+is removed; and below one that cannot be read and stays, all stay. What was left by
+backups and drills that were stopped more than a week ago goes too.`,
 		Example: `  guardianctl backup cleanup --from /mnt/backup --integrity-key-file ./data/integrity.key --dry-run
   guardianctl backup cleanup --from s3://backups/guardians --node-id g1 --integrity-key-aws-secret guardian/g1 --retention-days 90`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.days < 0 {
-				return usageError("pass for example --retention-days 30", "--retention-days must not be negative")
+			if f.days < 0 || f.days > maxRetentionDays {
+				return usageError("pass for example --retention-days 30", "--retention-days must be 0 to %d", maxRetentionDays)
 			}
 			return f.use(cmd, func(ctx context.Context, p openedPlace) error { return f.cleanup(ctx, cmd, p) })
 		},

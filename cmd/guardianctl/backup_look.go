@@ -20,8 +20,9 @@ func newBackupListCommand() *cobra.Command {
 		Short: "List the backups of one guardian, newest first",
 		Long: `List the backups of one guardian, newest first, the id in the first column. What was
 not finished is no backup and is not listed. The manifests are verified, and nothing
-else: guardianctl backup verify reads the rest. Exits 5 if one does not verify. On a
-terminal there is a header.`,
+else: guardianctl backup verify reads the rest. Exits 5 if one does not verify,
+and 1 if one was sealed with a key that is not in the keyring any more. On a terminal
+there is a header.`,
 		Example: `  guardianctl backup list --from /mnt/backup --integrity-key-file ./data/integrity.key
   guardianctl backup list --from s3://backups/guardians --node-id g1 --integrity-key-aws-secret guardian/g1 --json`,
 		Args: takes(0, 0),
@@ -63,7 +64,7 @@ func printBackups(cmd *cobra.Command, rows []shownBackup) error {
 	}
 	for _, row := range rows {
 		if row.Problem != "" {
-			fmt.Fprintf(table, "%s\tdamaged\n", row.ID)
+			fmt.Fprintf(table, "%s\tunreadable\n", row.ID)
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", row.ID, row.Kind, row.Started.Format(time.RFC3339), row.Identities, row.Changed, row.Stored, cmp.Or(row.Parent, "-"))

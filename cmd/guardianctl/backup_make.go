@@ -25,7 +25,8 @@ identity, each as it was at one moment, and its other objects. Every share is
 verified as it is read. What is damaged is not backed up; it is named, and makes it
 exit 5 when the rest is done. ` + storageNote + `
 
-A backup that was stopped does not exist: run it again. The key is not in it.`,
+A backup that was stopped does not exist: run it again. The key is not in it. When it
+is done, that is noted in the guardian's storage, and the guardian shows how old it is.`,
 		Example: `  guardianctl backup full --storage ./data --to /mnt/backup
   guardianctl backup full --storage s3://bucket/guardians --node-id g1 --integrity-key-aws-secret guardian/g1 --to s3://backups/guardians --rate 0`,
 		Args: takes(0, 0),
@@ -46,7 +47,8 @@ what that was made upon. All is read and verified as for a full one, and less is
 written. What is damaged is kept as the last backup has it; it is named, and makes
 it exit 5 when the rest is done. ` + storageNote + `
 
-A backup that was stopped does not exist: run it again. The key is not in it.`,
+A backup that was stopped does not exist: run it again. The key is not in it. When it
+is done, that is noted in the guardian's storage, and the guardian shows how old it is.`,
 		Example: `  guardianctl backup incremental --storage ./data --to /mnt/backup`,
 		Args:    takes(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -64,7 +66,7 @@ type backupFlags struct {
 
 func (f *backupFlags) register(cmd *cobra.Command) {
 	f.storageFlags.register(cmd)
-	cmd.Flags().StringVar(&f.to, "to", "", "where to keep the backup: a directory, or s3://bucket/prefix")
+	cmd.Flags().StringVar(&f.to, "to", "", "where to keep the backup: a directory, bolt:///path/file.db, or s3://bucket/prefix")
 	f.walkFlags.register(cmd)
 }
 
@@ -117,6 +119,9 @@ func (f *backupFlags) make(ctx context.Context, cmd *cobra.Command, p *backup.Pl
 	m, err := w.Finish(ctx)
 	if err != nil {
 		return unfinished(err)
+	}
+	if err := w.Remember(ctx, m); err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the guardian will not know of this backup, and go on saying how old the one before is: %v\n", err)
 	}
 	return cmp.Or(f.print(cmd, m), result.err())
 }

@@ -23,7 +23,7 @@ func newBackupRestoreCommand() *cobra.Command {
 		Short: "Put a backup into a storage",
 		Long: `Put a backup into a storage, with no guardian running over it. First the backup is
 verified, all of it: if anything is wrong with it, nothing is written. An empty storage,
-or a directory that does not exist, then holds what was backed up, to the byte.
+or a directory or file that does not exist, then holds what was backed up, to the byte.
 
 What the storage has of a higher version, or has deleted, is left alone, so versions
 never go back, and so is another share of the same version; they are counted, and
@@ -35,9 +35,13 @@ The key is not in a backup: give it to the guardian as before.`,
   guardianctl backup restore --from s3://backups/guardians --to s3://bucket/guardians --node-id g1 --integrity-key-aws-secret guardian/g1`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			to, err := parsePlace("--to", f.to)
-			if err != nil {
+			from, errFrom := parsePlace("--from", f.from)
+			to, errTo := parsePlace("--to", f.to)
+			if err := cmp.Or(errFrom, errTo); err != nil {
 				return err
+			}
+			if from.Overlaps(to) {
+				return usageError("give --to a directory or prefix of its own", "%s and %s overlap: a backup lies apart from what it is of", from, to)
 			}
 			return f.use(cmd, func(ctx context.Context, p openedPlace) error { return f.restore(ctx, cmd, p, to) })
 		},
@@ -56,7 +60,7 @@ type restoreFlags struct {
 func (f *restoreFlags) register(cmd *cobra.Command) {
 	f.placeFlags.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.to, "to", "", "the storage to restore to: a directory, or s3://bucket/prefix")
+	flags.StringVar(&f.to, "to", "", "the storage to restore to: a directory, bolt:///path/guardian.db, or s3://bucket/prefix")
 	registerBackupID(cmd, &f.id)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "verify the backup and say what would be restored; change nothing")
 	flags.BoolVar(&f.force, "force", false, "replace also what is newer at the destination")

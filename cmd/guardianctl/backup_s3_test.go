@@ -11,17 +11,19 @@ import (
 
 	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/backend/s3/s3test"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
 // TestBackupAcrossStorages backs a guardian up from a directory to a bucket,
-// restores it into a bucket, backs that up to a directory, and restores that into
-// a directory: what is there in the end is what was there, to the byte.
+// restores it into a bucket, backs that up to another bucket, restores that there,
+// backs that up to a directory, and restores that into a directory: what is there in the end is what was there, to the byte.
 func TestBackupAcrossStorages(t *testing.T) {
 	server := s3test.Versity(t)
 	setenv(t, server.Environ())
-	first, last := t.TempDir(), filepath.Join(t.TempDir(), "restored")
+	first, end := t.TempDir(), filepath.Join(t.TempDir(), "restored")
 	kept, bucket := filepath.Join(t.TempDir(), "kept"), "s3://"+server.NewBucket(t)
+	other := "s3://" + server.NewBucket(t)
 	fill(t, first, 1) // makes the key file
 	keyFile := filepath.Join(first, "integrity.key")
 	t.Setenv("GUARDIAN_INTEGRITY_KEY_FILE", keyFile)
@@ -48,10 +50,16 @@ func TestBackupAcrossStorages(t *testing.T) {
 	})
 	backUp("incremental", first, bucket+"/backups")
 	restore(bucket+"/backups", bucket+"/guardians")
-	backUp("full", bucket+"/guardians", kept)
-	restore(kept, last)
+	backUp("full", bucket+"/guardians", other+"/backups")
+	restore(other+"/backups", other+"/guardians")
+	backUp("full", other+"/guardians", kept)
+	restore(kept, end)
 
-	want, got := objectsAt(t, first), objectsAt(t, last)
+	want, got := objectsAt(t, first), objectsAt(t, end)
+	if len(want[last.Key]) == 0 {
+		t.Error("the first does not know of its backup")
+	}
+	delete(want, last.Key) // it is true of the first alone
 	for key, data := range want {
 		if !bytes.Equal(got[key], data) {
 			t.Errorf("%s is %q, want %q", key, got[key], data)

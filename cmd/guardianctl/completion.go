@@ -13,6 +13,8 @@ import (
 var completions = map[string][]cobra.Completion{
 	"timeout": {"10s", "20s", "1m", "5m"},
 	"rate":    {"0", "100", "1000"},
+	"mix":     {"push=1", "pull=1", "push=1,pull=9", "new=1"},
+	"size":    {"100", "1KiB", "64KiB", "512KiB"},
 }
 
 // takeFiles are the flags, beside those named -file, for which a shell offers

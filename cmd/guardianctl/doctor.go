@@ -30,7 +30,8 @@ machine's; its certificate; whether all run one version, know the same members a
 hold as many shares; how many more may be lost; what is in quarantine and waits for
 repair. Each line is ok, warn or fail, and says what to do next.
 
-With --admin one running guardian is asked for its last scrub and its repair queue.
+With --admin one running guardian is asked for its last scrub, its repair queue and the
+age of its last backup.
 Files with secrets are examined here: --token-file, every --secret-file, the key
 files in --storage, and what GUARDIAN_*_FILE names, which only their owner may read.
 Run it with a guardian's environment on the guardian's machine for all of that.
@@ -46,7 +47,7 @@ Exits 0 when nothing failed, also with warnings, and 5 when something did.`,
 	d.plane.registerURL(cmd)
 	cmd.Flags().Lookup("admin").DefValue = "" // it is asked only where it is named
 	cmd.Flags().StringArrayVar(&d.secrets, "secret-file", nil, "a further file that only its owner may read; may be repeated")
-	cmd.Flags().StringVar(&d.storage, "storage", os.Getenv("GUARDIAN_STORAGE"), "a guardian's directory, whose key files are examined (or GUARDIAN_STORAGE)")
+	cmd.Flags().StringVar(&d.storage, "storage", os.Getenv("GUARDIAN_STORAGE"), "a guardian's directory, or bolt:///path/guardian.db, whose key files are examined (or GUARDIAN_STORAGE)")
 	return cmd
 }
 
@@ -168,7 +169,7 @@ func printDiagnosis(out io.Writer, asJSON bool, result diagnosis) error {
 		if f.About != "" {
 			about = f.About + ": "
 		}
-		fmt.Fprintf(out, "%-4s  %-11s  %s%s\n", f.Verdict, f.Check, about, f.Found)
+		fmt.Fprintf(out, "%-4s  %-11s  %s%s\n", f.Verdict, f.Check, about, tamed(f.Found))
 		if f.Next != "" {
 			fmt.Fprintf(out, "      next: %s\n", f.Next)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/backend/location"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/repair"
 )
 
@@ -31,7 +32,7 @@ func (f *adminFlags) examine(ctx context.Context, now time.Time) []finding {
 		problem := advised(err)
 		return []finding{{"admin", verdictFail, f.url, problem.Error(), problem.advice}}
 	}
-	return []finding{scrubbed(f.url, scrub, now), repairs(f.url, queue)}
+	return []finding{scrubbed(f.url, scrub, now), repairs(f.url, queue), f.examineBackup(ctx, now)}
 }
 
 func scrubbed(about string, p repair.ScrubProgress, now time.Time) finding {
@@ -67,6 +68,44 @@ func repairs(about string, s repair.Status) finding {
 	return f
 }
 
+const (
+	backupPath = "/admin/backup"
+	// backupLost is how old the last backup is when two days brought none.
+	backupLost = last.TooOld + day
+)
+
+func (f *adminFlags) examineBackup(ctx context.Context, now time.Time) finding {
+	var state last.State
+	if err := f.get(ctx, backupPath, &state); err != nil { // an older guardian does not know
+		problem := advised(err)
+		return finding{"backup age", verdictWarn, f.url, problem.Error(), problem.advice}
+	}
+	return backupAge(f.url, state, now)
+}
+
+func backupAge(about string, s last.State, now time.Time) finding {
+	f := finding{Check: "backup age", Verdict: verdictOK, About: about}
+	age := now.Sub(s.Finished())
+	switch {
+	case s.Problem != "":
+		f.Verdict, f.Found = verdictFail, s.Problem
+		f.Next = "find out who writes to the storage, set the clock of the machine that makes backups, and make one with guardianctl backup full"
+		return f
+	case s.FinishedNS == 0:
+		f.Verdict, f.Found, f.Next = verdictWarn, "there never was a backup", "make one with guardianctl backup full, and have one made every day"
+		return f
+	case age > backupLost:
+		f.Verdict = verdictFail
+	case age > last.TooOld:
+		f.Verdict = verdictWarn
+	}
+	f.Found = fmt.Sprintf("the last one, %s, ended on %s", s.ID, s.Finished().Format(time.RFC3339))
+	if f.Verdict != verdictOK {
+		f.Next = "see why none was made since, and make one with guardianctl backup incremental"
+	}
+	return f
+}
+
 // secretFile is a file that only its owner may read.
 type secretFile struct {
 	path string
@@ -75,7 +114,10 @@ type secretFile struct {
 }
 
 // secretVariables are a guardian's, which name files with secrets.
-var secretVariables = []string{"GUARDIAN_NODE_KEY_FILE", "GUARDIAN_SERVER_BEARER_TOKENS_FILE", "GUARDIAN_TLS_KEY_FILE"}
+var secretVariables = []string{
+	"GUARDIAN_NODE_KEY_FILE", "GUARDIAN_SERVER_BEARER_TOKENS_FILE", "GUARDIAN_TLS_KEY_FILE",
+	"GUARDIAN_ADMIN_TOKENS_FILE", "GUARDIAN_ADMIN_TLS_KEY_FILE",
+}
 
 // files are all that flags and environment name, none twice.
 func (d *doctorCommand) files() (all []secretFile, err error) {
@@ -96,7 +138,7 @@ func (d *doctorCommand) files() (all []secretFile, err error) {
 		return all, nil
 	}
 	at, err := parseLocation("--storage", d.storage)
-	if err != nil || at.Kind() != location.KindDirectory {
+	if err != nil || at.Kind() == location.KindS3 {
 		return all, err
 	}
 	if !at.Exists() {
@@ -106,6 +148,9 @@ func (d *doctorCommand) files() (all []secretFile, err error) {
 		if _, err := os.Lstat(file.path); !errors.Is(err, fs.ErrNotExist) { // it may be kept elsewhere
 			add(file.path, file.rotates)
 		}
+	}
+	if at.Kind() == location.KindBolt {
+		add(at.Path(), false)
 	}
 	return all, nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/backend/backendtest"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/client"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/guardiantest"
@@ -55,14 +56,18 @@ func (d diagnosis) finds(t *testing.T, as verdict, check, about, found, next str
 func TestDoctorOfTheHealthy(t *testing.T) {
 	t.Parallel()
 	urls := guardiantest.New(t, 5).URLs()
-	plane := realPlane(t, backendtest.NewMemory())
+	store := backendtest.NewMemory()
+	plane := realPlane(t, store)
+	if err := last.Put(t.Context(), store, planeSealer(t), last.Backup{ID: "an-id", Kind: "full", FinishedNS: time.Now().UnixNano()}); err != nil {
+		t.Fatal(err)
+	}
 	guardianctl(t, exitOK, "scrub", "--admin", plane)
 	token := secretIn(t, 0o600)
 	out, errs := guardianctl(t, exitOK, "doctor", "--guardians", strings.Join(urls, ","), "--admin", plane, "--token-file", token, "--storage", storageWith(t, soundID))
-	for _, check := range []string{"reachable", "clock", "certificate", "storage", "quarantine", "repair", "quorum", "versions", "members", "shares", "keys", "scrub", "files"} {
+	for _, check := range []string{"reachable", "clock", "certificate", "storage", "quarantine", "repair", "quorum", "versions", "members", "shares", "keys", "scrub", "backup age", "files"} {
 		wantText(t, out, "ok    "+check)
 	}
-	wantText(t, out, "5 of 5 guardians answer", "15 ok, 0 warn, 0 fail", "integrity.key: only its owner may read it", token+": only its owner")
+	wantText(t, out, "5 of 5 guardians answer", "16 ok, 0 warn, 0 fail", "integrity.key: only its owner may read it", token+": only its owner")
 	if strings.Contains(out, "next") || errs != "" {
 		t.Errorf("there is something to do: %s%s", out, errs)
 	}
@@ -221,14 +226,14 @@ func TestDoctorOfNobody(t *testing.T) {
 
 // behindCertificate is a proxy to a guardian with a certificate of its own, and the
 // file of who is to be trusted for it.
-func behindCertificate(t *testing.T, plain string, begins, ends time.Time) (secured, caFile string) {
+func behindCertificate(t *testing.T, plain string, begins, ends time.Time, names ...string) (secured, caFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: begins, NotAfter: ends, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), NotBefore: begins, NotAfter: ends, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: names,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	made, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -332,7 +337,32 @@ func TestDoctorOfAnAdminPlane(t *testing.T) {
 	d := examined(t, exitVerification, urls, "--admin", plane)
 	d.finds(t, verdictFail, "scrub", plane, "1 are not as they should be", "guardianctl repair status")
 	d.finds(t, verdictFail, "repair", plane, "1 could not be repaired yet", "guardianctl repair status")
+	d.finds(t, verdictWarn, "backup age", plane, "there never was a backup", "guardianctl backup full")
 	examined(t, exitVerification, urls, "--admin", "http://127.0.0.1:1").finds(t, verdictFail, "admin", "127.0.0.1:1", "asking the guardian", "start the guardian")
+}
+
+func TestDoctorOfBackups(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 8, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) last.State {
+		return last.State{Backup: last.Backup{ID: "an-id", Kind: "full", FinishedNS: now.Add(-d).UnixNano()}}
+	}
+	for name, test := range map[string]struct {
+		state       last.State
+		as          verdict
+		found, next string
+	}{
+		"recent":       {ago(time.Hour), verdictOK, "an-id, ended on 2026-03-08T11:00:00Z", ""},
+		"just recent":  {ago(26 * time.Hour), verdictOK, "an-id", ""},
+		"old":          {ago(26*time.Hour + time.Minute), verdictWarn, "an-id", "guardianctl backup incremental"},
+		"very old":     {ago(50*time.Hour + time.Minute), verdictFail, "an-id", "guardianctl backup incremental"},
+		"never":        {last.State{}, verdictWarn, "there never was a backup", "guardianctl backup full"},
+		"not believed": {last.State{Problem: "is not believed: why"}, verdictFail, "is not believed: why", "find out who writes to the storage"},
+	} {
+		if f := backupAge("g1", test.state, now); f.Check != "backup age" || f.Verdict != test.as || !strings.Contains(f.Found, test.found) || !strings.Contains(f.Next, test.next) || (f.Next == "") != (test.as == verdictOK) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
 }
 
 func secretIn(t *testing.T, mode os.FileMode) string {

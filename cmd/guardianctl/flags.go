@@ -170,20 +170,23 @@ func (e *endpoints) vault(root *envelope.Root, name string) (*client.Vault, erro
 	return vault, nil
 }
 
-func (f *vaultFlags) tokens() ([]string, error) {
-	if f.tokenFile == "" {
+func (f *vaultFlags) tokens() ([]string, error) { return tokensIn(f.tokenFile, "--token-file") }
+
+// tokensIn are the bearer tokens in the file that a flag names, nil for none.
+func tokensIn(file, flag string) ([]string, error) {
+	if file == "" {
 		return nil, nil
 	}
-	text, err := readSmallFile(f.tokenFile, maxSmallFile)
+	text, err := readSmallFile(file, maxSmallFile)
 	if err != nil {
-		return nil, failure(err, "make --token-file a readable file that holds just the token")
+		return nil, failure(err, "make "+flag+" a readable file that holds just the token")
 	}
 	var tokens []string
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		tokens = append(tokens, strings.TrimSpace(line))
 	}
 	if len(tokens) == 0 || slices.ContainsFunc(tokens, unfitToken) {
-		return nil, usageError("make it a file that holds just the token, or one a line in the order of the guardians", "%s holds no bearer token", f.tokenFile)
+		return nil, usageError("make it a file that holds just the token, or one a line in the order of the guardians", "%s holds no bearer token", file)
 	}
 	return tokens, nil
 }

@@ -21,9 +21,9 @@ func newMigrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Copy all that one guardian stores to another storage",
-		Long: `Copy all that one guardian stores to another storage: a directory or a bucket,
-which may be empty or absent (a directory is then made), or hold what an earlier
-run has copied. Every share is verified before it is copied and once it is there.
+		Long: `Copy all that one guardian stores to another storage: a directory, a file of
+bolt:// or a bucket, which may be empty or absent (directory and file are then
+made), or hold what an earlier run has copied. Every share is verified before it is copied and once it is there.
 
 What the destination has of a higher version, or has deleted, is left alone, so
 versions never go back. What is damaged at the source is not copied; it is named,
@@ -35,17 +35,19 @@ It can be stopped and run again: what is there is verified, not copied again.
 To move a guardian without a long pause, in this order:
 
   1. guardianctl migrate, with the guardian running at the source. Nothing may
-     serve the destination yet.
+     serve the destination yet. From bolt:// begin with 2: one process at a time
+     can use it.
   2. Stop the guardian.
   3. guardianctl migrate once more: it brings over what has changed since.
   4. Start the guardian with the new GUARDIAN_STORAGE, the same node id and the
      same keyring.
 
-A key file in the source directory is not copied: give it to the guardian at its
+A key file beside what is stored is not copied: give it to the guardian at its
 new place with GUARDIAN_INTEGRITY_KEY_FILE, or put the keyring into Secrets
 Manager. Two buckets must be on the same S3 endpoint: the AWS_* variables are
 those of both.`,
 		Example: `  guardianctl migrate --from ./data --to s3://bucket/guardians --node-id g1 --dry-run
+  guardianctl migrate --from ./data --to bolt:///var/lib/guardian/guardian.db
   guardianctl migrate --from s3://bucket/old --to s3://bucket/new --node-id g1 --integrity-key-aws-secret guardian/g1 --rate 0`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -64,8 +66,8 @@ type migrateFlags struct {
 
 func (f *migrateFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.from, "from", "", "the storage to copy: a directory, or s3://bucket/prefix")
-	flags.StringVar(&f.to, "to", "", "the storage to copy to: a directory, or s3://bucket/prefix")
+	flags.StringVar(&f.from, "from", "", "the storage to copy: a directory, bolt:///path/guardian.db, or s3://bucket/prefix")
+	flags.StringVar(&f.to, "to", "", "the storage to copy to: a directory, bolt:///path/guardian.db, or s3://bucket/prefix")
 	f.nodeFlags.register(cmd)
 	f.walkFlags.register(cmd)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "verify the source and say what would be copied; change nothing at the destination")
@@ -104,18 +106,18 @@ func (m *migration) locate() (err error) {
 		return err
 	}
 	if sameStorage(m.source, m.destination) {
-		return usageError("give --to another directory, bucket or prefix", "%s and %s are the same storage", m.source, m.destination)
+		return usageError("give --to another directory, file, bucket or prefix", "%s and %s are the same storage", m.source, m.destination)
 	}
 	return m.complete(m.source, m.destination)
 }
 
-// sameStorage sees through two ways of writing a directory's path.
+// sameStorage sees through two ways of writing a path.
 func sameStorage(a, b location.Location) bool {
 	if a == b || a.Kind() == location.KindS3 || b.Kind() == location.KindS3 {
 		return a == b
 	}
-	infoA, errA := os.Stat(a.String())
-	infoB, errB := os.Stat(b.String())
+	infoA, errA := os.Stat(a.Path())
+	infoB, errB := os.Stat(b.Path())
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 

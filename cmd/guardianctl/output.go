@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,17 @@ func printableText(data []byte) bool {
 		}
 	}
 	return true
+}
+
+// tamed is text that others may have had a part in, such as the names of a
+// certificate in an error: nothing in it drives a terminal.
+func tamed(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) || r == '\n' || r == '\t' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 // shown is a file name as a terminal can show it.
@@ -101,6 +113,7 @@ func problems(errs []error) []guardianProblem {
 		if said, ok := errors.AsType[*client.Error](err); ok {
 			problem = guardianProblem{said.Guardian, said.Err.Error()}
 		}
+		problem.Error = tamed(problem.Error)
 		list = append(list, problem)
 	}
 	return list

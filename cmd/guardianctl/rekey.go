@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/guardian"
 )
 
@@ -41,7 +42,7 @@ left under the old key, a guardian does not start without that key.`,
 			if err := f.check(); err != nil {
 				return err
 			}
-			return f.use(cmd, func(ctx context.Context, n *guardian.Node) error { return f.rekey(ctx, cmd, n) })
+			return f.open(cmd, func(ctx context.Context, s openedStorage) error { return f.rekey(ctx, cmd, s) })
 		},
 	}
 	f.storageFlags.register(cmd)
@@ -71,7 +72,8 @@ type rekeyResult struct {
 	Canary     string   `json:"canary"`
 }
 
-func (f *rekeyFlags) rekey(ctx context.Context, cmd *cobra.Command, n *guardian.Node) error {
+func (f *rekeyFlags) rekey(ctx context.Context, cmd *cobra.Command, s openedStorage) error {
+	n := s.node
 	result := rekeyResult{KeyID: n.PrimaryKeyID(), Canary: canaryLeft}
 	progress, err := walkProgress(ctx, cmd.ErrOrStderr(), n)
 	if err != nil {
@@ -85,7 +87,7 @@ func (f *rekeyFlags) rekey(ctx context.Context, cmd *cobra.Command, n *guardian.
 	if err != nil {
 		return stopped(ctx, err, progress.done.Load())
 	}
-	problem := result.finish(ctx, n)
+	problem := result.finish(ctx, s)
 	return cmp.Or(f.print(cmd, &result), problem)
 }
 
@@ -114,7 +116,8 @@ func (r *rekeyResult) add(slot guardian.Slot, s sealed, err error) error {
 
 // finish re-seals the canary, unless something may be left under an old key,
 // and says what is.
-func (r *rekeyResult) finish(ctx context.Context, n *guardian.Node) error {
+func (r *rekeyResult) finish(ctx context.Context, s openedStorage) error {
+	n := s.node
 	switch {
 	case r.Damaged.Count > 0:
 		return &advisedError{
@@ -129,6 +132,13 @@ func (r *rekeyResult) finish(ctx context.Context, n *guardian.Node) error {
 	done, err := n.RekeyMembership(ctx)
 	if err != nil {
 		return failure(storageError(fmt.Errorf("re-sealing what it keeps of its cluster: %w", err)), "run it again")
+	}
+	if done {
+		r.Resealed++
+	}
+	done, err = last.Rekey(ctx, s.store, n.Sealer())
+	if err != nil {
+		return failure(storageError(fmt.Errorf("re-sealing what it keeps of its last backup: %w", err)), "run it again")
 	}
 	if done {
 		r.Resealed++

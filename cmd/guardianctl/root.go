@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		return exitOK
 	}
 	problem := advised(err)
-	fmt.Fprintf(s.err, "guardianctl: %v\nnext: %s\n", problem.err, problem.advice)
+	fmt.Fprintf(s.err, "guardianctl: %s\nnext: %s\n", tamed(problem.Error()), problem.advice)
 	if !out.written && wantsJSON(cmd, args) {
 		printJSON(out, failedResult{problem.Error(), problem.code, problem.advice}) //nolint:errcheck // the exit code says it failed
 	}
@@ -77,8 +77,8 @@ Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 quorum not met,
 	})
 	root.AddCommand(
 		newStoreCommand(), newRecoverCommand(), newDeleteCommand(), newStatusCommand(), newDoctorCommand(), newCapacityCommand(), newGuardiansCommand(), newHistoryCommand(), newListCommand(), newVerifyCommand(), newKeygenCommand(),
-		newSplitCommand(), newCombineCommand(), newDemoCommand(), newChaosCommand(), newVersionCommand(),
-		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newBackupCommand(), newDrillCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newFreezeCommand(), newThawCommand(), newRepairCommand(), newRefreshCommand(), newRedistributeCommand(), newRoundsCommand(),
+		newSplitCommand(), newCombineCommand(), newDemoCommand(), newChaosCommand(), newBenchCommand(), newVersionCommand(),
+		newSharesCommand(), newQuarantineCommand(), newRekeyCommand(), newMigrateCommand(), newCompactCommand(), newBackupCommand(), newDrillCommand(), newAuditCommand(), newRosterCommand(), newClusterCommand(), newScrubCommand(), newFreezeCommand(), newThawCommand(), newRepairCommand(), newRefreshCommand(), newRedistributeCommand(), newRoundsCommand(),
 	)
 	completeAll(root)
 	return root

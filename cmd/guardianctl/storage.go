@@ -19,13 +19,14 @@ import (
 	"github.com/vault-guardian/guardian/awsconfig"
 	"github.com/vault-guardian/guardian/awssecrets"
 	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backend/bolt"
 	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 )
 
 // storageFlags name the storage of one guardian for the commands that work on
-// it directly. The guardian may be running.
+// it directly. The guardian may be running, unless it has the storage for itself.
 type storageFlags struct {
 	nodeFlags
 	storage string
@@ -33,11 +34,11 @@ type storageFlags struct {
 }
 
 const storageNote = `It works on the storage of one guardian directly, not through the network; the
-guardian may be running.`
+guardian may be running, but for bolt://, which one process at a time can use.`
 
 func (f *storageFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.storage, "storage", os.Getenv("GUARDIAN_STORAGE"), "the guardian's storage: a directory, or s3://bucket/prefix (or GUARDIAN_STORAGE)")
+	flags.StringVar(&f.storage, "storage", os.Getenv("GUARDIAN_STORAGE"), "the guardian's storage: a directory, bolt:///path/guardian.db, or s3://bucket/prefix (or GUARDIAN_STORAGE)")
 	f.nodeFlags.register(cmd)
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
@@ -102,8 +103,8 @@ type nodeFlags struct {
 }
 
 func (f *nodeFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.nodeID, "node-id", os.Getenv("GUARDIAN_NODE_ID"), "the guardian's node id (or GUARDIAN_NODE_ID; for a directory default local)")
-	f.registerKeys(cmd, "; for a directory default integrity.key in it")
+	cmd.Flags().StringVar(&f.nodeID, "node-id", os.Getenv("GUARDIAN_NODE_ID"), "the guardian's node id (or GUARDIAN_NODE_ID; default local but for s3://)")
+	f.registerKeys(cmd, "; default integrity.key in the directory, or beside the file")
 }
 
 // registerKeys is also for what has no key beside it.
@@ -117,7 +118,7 @@ func (f *nodeFlags) registerKeys(cmd *cobra.Command, orElse string) {
 
 var nodeIDs = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
-// complete fills in what directories spare.
+// complete fills in what all but buckets spare.
 func (f *nodeFlags) complete(used ...location.Location) error {
 	onS3 := slices.ContainsFunc(used, func(at location.Location) bool { return at.Kind() == location.KindS3 })
 	if f.nodeID == "" && onS3 {
@@ -159,14 +160,29 @@ const withoutProbe = true
 func (f *nodeFlags) openAny(ctx context.Context, at location.Location, skipProbe bool) (backend.Backend, error) {
 	store, err := at.Open(ctx, location.Options{NodeID: f.nodeID, SkipProbe: skipProbe})
 	if err != nil {
-		return nil, failure(storageError(fmt.Errorf("opening storage: %w", err)), "run as the user that the guardian runs as")
+		return nil, openError(fmt.Errorf("opening storage: %w", err), "run as the user that the guardian runs as")
 	}
 	return store, nil
 }
 
+// openError gives advice to who could not open a storage; orElse is for the
+// errors of the system.
+func openError(err error, orElse string) error {
+	switch {
+	case errors.Is(err, bolt.ErrLocked):
+		orElse = "stop the guardian or wait for the command that has it, then run this again"
+	case errors.Is(err, bolt.ErrDamaged):
+		orElse = "correct its path; if it is the right one, keep it aside, and restore a backup or let the other guardians repair a new one"
+	}
+	return failure(storageError(err), orElse)
+}
+
 func notAStorage(flag string, at location.Location) error {
 	what := "the directory"
-	if at.Kind() == location.KindS3 {
+	switch at.Kind() {
+	case location.KindBolt:
+		what = "the file"
+	case location.KindS3:
 		what = "the bucket and prefix, with the node id,"
 	}
 	return failure(fmt.Errorf("%s holds nothing of a guardian", at), "correct "+flag+": it is "+what+" that the guardian was started with")

@@ -16,18 +16,19 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	backendfs "github.com/vault-guardian/guardian/backend/fs"
+	"github.com/vault-guardian/guardian/backend/location"
 	"github.com/vault-guardian/guardian/guardian"
 	"github.com/vault-guardian/guardian/integrity"
 )
 
-// Each script works on directories. `push DIR IDENTITY VERSION TEXT` and
+// Each script works on directories, or on bolt://./FILE in place of most of
+// them. `push DIR IDENTITY VERSION TEXT` and
 // `delete DIR IDENTITY VERSION` are what a guardian does there, `holds DIR
 // IDENTITY VERSION TEXT` fails unless it serves that. `rotate DIR` adds key k2
 // as primary to DIR/integrity.key, `retire DIR` takes k1 out. `damage DIR
 // IDENTITY` changes the share. `pin DIR SERIAL NODE...` has the guardian know
-// these nodes, and a roster of them if SERIAL is not 0. $ID1 to $ID9 are
-// identities.
+// these nodes, and a roster of them if SERIAL is not 0. `hold DIR` has
+// it open until the end. $ID1 to $ID9 are identities.
 func TestStorageScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/storage",
@@ -43,6 +44,7 @@ func TestStorageScripts(t *testing.T) {
 			"delete": onDirectory(remove),
 			"holds":  onDirectory(holds),
 			"pin":    onDirectory(pin),
+			"hold":   keepOpen,
 			"rotate": onKeyFile(func(ring *keyFile) { ring.Primary, ring.Keys["k2"] = "k2", strings.Repeat("02", integrity.KeySize) }),
 			"retire": onKeyFile(func(ring *keyFile) { delete(ring.Keys, "k1") }),
 			"damage": func(script *testscript.TestScript, _ bool, args []string) {
@@ -83,22 +85,41 @@ func changeKeyFile(path string, change func(*keyFile)) error {
 
 func onDirectory(do func(ctx context.Context, n *guardian.Node, args []string) error) func(*testscript.TestScript, bool, []string) {
 	return func(script *testscript.TestScript, _ bool, args []string) {
-		script.Check(serve(script.MkAbs(args[0]), func(ctx context.Context, n *guardian.Node) error {
+		script.Check(serve(absolute(script, args[0]), func(ctx context.Context, n *guardian.Node) error {
 			return do(ctx, n, args[1:])
 		}))
 	}
 }
 
-// serve is a guardian on a directory for the time of do.
-func serve(dir string, do func(context.Context, *guardian.Node) error) (err error) {
+func absolute(script *testscript.TestScript, storage string) string {
+	if path, ok := strings.CutPrefix(storage, "bolt://./"); ok {
+		return "bolt://" + script.MkAbs(path)
+	}
+	return script.MkAbs(storage)
+}
+
+func keepOpen(script *testscript.TestScript, _ bool, args []string) {
+	at, err := location.Parse(absolute(script, args[0]))
+	script.Check(err)
+	store, err := at.Open(context.Background(), location.Options{})
+	script.Check(err)
+	script.Defer(func() { _ = store.Close() })
+}
+
+// serve is a guardian on a directory or file for the time of do.
+func serve(storage string, do func(context.Context, *guardian.Node) error) (err error) {
 	ctx := context.Background()
-	store, err := backendfs.Open(dir)
+	at, err := location.Parse(storage)
+	if err != nil {
+		return err
+	}
+	store, err := at.Open(ctx, location.Options{NodeID: "local"})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	log := slog.New(slog.DiscardHandler)
-	sealer, err := integrity.NewSealer(ctx, "local", integrity.FileSource{Path: filepath.Join(dir, "integrity.key"), Create: true}, log)
+	sealer, err := integrity.NewSealer(ctx, "local", integrity.FileSource{Path: at.KeyFile(), Create: true}, log)
 	if err != nil {
 		return err
 	}
