@@ -19,6 +19,10 @@ GOSH_VERSION := v3.14.1
 GOSH := $(CURDIR)/.tools/gosh-$(GOSH_VERSION)/gosh
 COMPOSE_VERSION := v2.28.1
 COMPOSE := $(CURDIR)/.tools/compose-$(COMPOSE_VERSION)/compose
+# It has the schemas of Kubernetes built in, and asks no cluster.
+KUBECTL_VALIDATE_VERSION := v0.0.4
+KUBECTL_VALIDATE := $(CURDIR)/.tools/kubectl-validate-$(KUBECTL_VALIDATE_VERSION)/kubectl-validate
+KUBERNETES := 1.30
 export GUARDIAN_TEST_VERSITYGW := $(VERSITYGW)
 export GUARDIAN_TEST_MINIO := $(MINIO)
 
@@ -28,6 +32,8 @@ MOVE_RUNS ?= 20000
 BENCH ?= .
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 IDENTITIES ?= 10000
+TURN ?= 3s
+SHARES ?= 2000
 
 ##@ Use
 
@@ -71,9 +77,10 @@ test-long: tools test-alerts ## the full campaigns: more rounds, longer fuzzing,
 	.ci/fuzz $(FUZZ_TIME)
 
 .PHONY: test-alerts
-test-alerts: $(LINT) ## alert rules, their cases, metrics and dashboard before promtool (needs Debian's prometheus)
+test-alerts: $(LINT) ## alert rules, their cases, metrics and dashboard before promtool, and a Prometheus that scrapes (needs Debian's prometheus)
 	@command -v promtool >/dev/null || { echo "promtool is missing: install the Debian package prometheus" >&2; exit 1; }
-	promtool check config deploy/prometheus/prometheus.yml
+	promtool check config --syntax-only deploy/prometheus/prometheus.yml
+	promtool check config --syntax-only deploy/prometheus/kubernetes.yml
 	promtool check rules deploy/prometheus/alerts.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 	go vet -tags promtool ./cmd/guardian
@@ -95,12 +102,19 @@ test-image: image $(LINT) $(VERSITYGW) $(GOSH) $(COMPOSE) ## run the image, and 
 # systemd takes a unit with a misspelt setting, and only says so. 15 is an exposure of
 # 1.5 of 10.
 .PHONY: test-deploy
-test-deploy: build $(VERSITYGW) ## the recipes, and what systemd says of the unit and of its sandbox (needs Debian's systemd)
-	@command -v systemd-analyze >/dev/null || { echo "systemd-analyze is missing: install the Debian package systemd" >&2; exit 1; }
-	go test -count=1 ./deploy
-	sed 's#/usr/local/bin/#$(CURDIR)/bin/#' deploy/systemd/guardian.service > bin/guardian.service
-	@said=$$(systemd-analyze verify bin/guardian.service 2>&1) && [ -z "$$said" ] || { echo "$$said" >&2; exit 1; }
-	systemd-analyze security --offline=true --no-pager --threshold=15 bin/guardian.service
+test-deploy: build $(LINT) $(VERSITYGW) $(KUBECTL_VALIDATE) ## the recipes before Kubernetes' schemas, AWS's models and systemd, a guardian in its unit's sandbox, day one of docs/DEPLOYMENT.md (needs Debian's systemd, bubblewrap, awscli, prometheus, openssl, curl)
+	@for program in systemd-analyze bwrap aws prometheus promtool openssl curl; do \
+		command -v $$program >/dev/null || { echo "$$program is missing: install the Debian packages systemd, bubblewrap, awscli, prometheus, openssl and curl" >&2; exit 1; }; \
+	done
+	go vet -tags deploy ./deploy ./docs
+	$(LINT) run --build-tags deploy ./deploy ./docs
+	$(KUBECTL_VALIDATE) --version $(KUBERNETES) deploy/kubernetes
+	go test -tags deploy -count=1 ./deploy
+	rm -rf bin/units && mkdir bin/units
+	for unit in deploy/systemd/guardian*.{service,timer}; do sed 's#/usr/local/bin/#$(CURDIR)/bin/#' $$unit > bin/units/$${unit##*/}; done
+	@said=$$(cd bin/units && systemd-analyze verify guardian* 2>&1) && [ -z "$$said" ] || { echo "$$said" >&2; exit 1; }
+	for unit in bin/units/*.service; do systemd-analyze security --offline=true --no-pager --threshold=15 $$unit; done
+	go test -tags deploy -count=1 -v -run '^TestDayOne$$' ./docs
 
 # browser is a module of its own, with a dependency that the product must not have.
 .PHONY: test-browser
@@ -119,9 +133,13 @@ test-rqlite: $(LINT) ## RQLITED=path: rqlite itself, one node and three whose le
 		go test -tags rqlite -race -count=1 -timeout 20m -v -run '^TestReal' ./cluster/... ./cmd/guardian
 
 .PHONY: bench
-bench: ## benchmarks with their baselines, then bench-shamir; BENCH=regexp: only the benchmarks that match
+bench: ## benchmarks with their baselines, then bench-serve and bench-shamir; BENCH=regexp: only the benchmarks that match
 	go test -run '^$$' -bench '$(BENCH)' $$(grep -rl --include='*_test.go' --exclude-dir='.?*' --exclude-dir=bench '^func Benchmark' . | xargs -n1 dirname | sort -u)
-	$(if $(filter .,$(BENCH)),$(MAKE) --no-print-directory bench-shamir)
+	$(if $(filter .,$(BENCH)),$(MAKE) --no-print-directory bench-serve bench-shamir)
+
+.PHONY: bench-serve
+bench-serve: build $(VERSITYGW) $(MINIO) ## real guardians under load beside bare servers, TURN=3s each; writes the tables of docs/BENCHMARKS.md; SHARES=200000 to have so many stored
+	cd bench && go run ./serve -duration $(TURN) -shares $(SHARES) -write ../docs/BENCHMARKS.md
 
 # bench is a module of its own, with a dependency that the product must not have.
 .PHONY: bench-shamir
@@ -161,19 +179,23 @@ $(COMPOSE):
 	CGO_ENABLED=0 GOBIN=$(dir $@) go install github.com/docker/compose/v2/cmd@$(COMPOSE_VERSION)
 	mv $(dir $@)cmd $@
 
+$(KUBECTL_VALIDATE):
+	CGO_ENABLED=0 GOBIN=$(dir $@) go install sigs.k8s.io/kubectl-validate@$(KUBECTL_VALIDATE_VERSION)
+
 $(LINT):
 	CGO_ENABLED=0 GOBIN=$(LINT_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 # Without the race detector, which test-long has look at all: the simulator, which lets
 # one thing happen at a time, and what only computes; guardianctl, whose tests wait for
 # processes and passphrases; a hundred guardians in one process; and the models of
-# guardian, which run by themselves below.
+# guardian, and its faults at every step of a move, which run by themselves below.
 PLAIN := /(sim|record|manifest|envelope|shamir|repair/(secrecy|check|recovery)|cmd/guardianctl)$$
 CONCURRENT := AtOnce|InARace|WithoutALock
+STEPWISE := ^Test(Model.*|MovesFaultAtEveryStep|CleanersLeaveMovesAlone)$$
 
 .PHONY: race
 race: $(VERSITYGW) $(MINIO)
-	CGO_ENABLED=1 go test -race -timeout 15m -skip '^Test(Simulation$$|Join$$|Model)' $$(go list ./... | grep -Ev '$(PLAIN)')
+	CGO_ENABLED=1 go test -race -timeout 20m -parallel 4 -skip '^Test(Simulation|Join)$$|$(STEPWISE)' $$(go list ./... | grep -Ev '$(PLAIN)')
 	CGO_ENABLED=1 go test -race -run '$(CONCURRENT)' ./repair/check
 
 .PHONY: plain
@@ -185,7 +207,7 @@ plain: $(VERSITYGW) $(MINIO)
 # search is smaller.
 .PHONY: model
 model:
-	go test -count=1 -run '^TestModel' ./guardian
+	go test -count=1 -run '$(STEPWISE)' ./guardian
 
 .PHONY: sim
 sim: ## simulated clusters, SIM_RUNS seeds of repair and audit and MOVE_RUNS of redistribution

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -99,8 +100,10 @@ type (
 	podService struct {
 		object
 		Spec struct {
-			Selector map[string]string
-			Ports    []struct {
+			ClusterIP                string
+			PublishNotReadyAddresses bool
+			Selector                 map[string]string
+			Ports                    []struct {
 				Name, TargetPort string
 				Port             int
 			}
@@ -119,6 +122,7 @@ type (
 			PodSelector     selector
 			PolicyTypes     []string
 			Ingress, Egress []struct {
+				From  []struct{ NamespaceSelector selector }
 				Ports []struct {
 					Protocol string
 					Port     int
@@ -128,15 +132,15 @@ type (
 	}
 )
 
-// manifests is what deploy/kubernetes holds, one object of each kind.
+// manifests is what deploy/kubernetes/guardian.yaml holds.
 type manifests struct {
-	namespace  object
-	account    serviceAccount
-	variables  configMap
-	deployment deployment
-	service    podService
-	budget     disruptionBudget
-	network    networkPolicy
+	namespace      object
+	account        serviceAccount
+	variables      configMap
+	deployment     deployment
+	service, admin podService
+	budget         disruptionBudget
+	network        networkPolicy
 }
 
 func readManifests(t *testing.T) (m manifests) {
@@ -146,9 +150,9 @@ func readManifests(t *testing.T) (m manifests) {
 		t.Fatal(err)
 	}
 	missing := map[string]any{
-		"v1 Namespace": &m.namespace, "v1 ServiceAccount": &m.account, "v1 ConfigMap": &m.variables,
-		"apps/v1 Deployment": &m.deployment, "v1 Service": &m.service,
-		"policy/v1 PodDisruptionBudget": &m.budget, "networking.k8s.io/v1 NetworkPolicy": &m.network,
+		"v1 Namespace guardian-g1": &m.namespace, "v1 ServiceAccount guardian": &m.account, "v1 ConfigMap guardian": &m.variables,
+		"apps/v1 Deployment guardian": &m.deployment, "v1 Service guardian": &m.service, "v1 Service guardian-admin": &m.admin,
+		"policy/v1 PodDisruptionBudget guardian": &m.budget, "networking.k8s.io/v1 NetworkPolicy guardian": &m.network,
 	}
 	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		document, err := yaml.YAMLToJSON(document)
@@ -159,14 +163,14 @@ func readManifests(t *testing.T) (m manifests) {
 		if err := json.Unmarshal(document, &o); err != nil {
 			t.Fatal(err)
 		}
-		kind := o.APIVersion + " " + o.Kind
+		kind := o.APIVersion + " " + o.Kind + " " + o.Metadata.Name
 		if missing[kind] == nil {
 			t.Fatalf("%s is not known here, or there twice", kind)
 		}
 		decodeStrictly(t, kind, document, missing[kind])
 		delete(missing, kind)
-		if o.Metadata.Name == "" || o.Kind != "Namespace" && o.Metadata.Namespace != "guardian-g1" {
-			t.Errorf("%s is %q in %q", kind, o.Metadata.Name, o.Metadata.Namespace)
+		if o.Kind != "Namespace" && o.Metadata.Namespace != "guardian-g1" {
+			t.Errorf("%s is in %q", kind, o.Metadata.Namespace)
 		}
 	}
 	if len(missing) > 0 {
@@ -181,7 +185,7 @@ func TestManifestsFitTogether(t *testing.T) {
 	m := readManifests(t)
 	template := m.deployment.Spec.Template
 	for what, selected := range map[string]map[string]string{
-		"the deployment": m.deployment.Spec.Selector.MatchLabels, "the service": m.service.Spec.Selector,
+		"the deployment": m.deployment.Spec.Selector.MatchLabels, "the service": m.service.Spec.Selector, "its admin plane": m.admin.Spec.Selector,
 		"the budget": m.budget.Spec.Selector.MatchLabels, "the network policy": m.network.Spec.PodSelector.MatchLabels,
 		"the spread": template.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels,
 	} {
@@ -190,17 +194,46 @@ func TestManifestsFitTogether(t *testing.T) {
 		}
 	}
 	c := template.Spec.Containers[0]
-	if len(m.service.Spec.Ports) != len(c.Ports) || len(m.network.Spec.Ingress[0].Ports) != len(c.Ports) {
-		t.Fatalf("ports %v, %v, %v", m.service.Spec.Ports, m.network.Spec.Ingress, c.Ports)
-	}
-	for i, port := range c.Ports {
-		if s := m.service.Spec.Ports[i]; s.TargetPort != port.Name || s.Port != port.ContainerPort || m.network.Spec.Ingress[0].Ports[i].Port != s.Port {
-			t.Errorf("port %v is %v in the service", port, s)
+	ports := slices.Concat(m.service.Spec.Ports, m.admin.Spec.Ports)
+	var admitted []int
+	for _, rule := range m.network.Spec.Ingress {
+		for _, port := range rule.Ports {
+			admitted = append(admitted, port.Port)
 		}
 	}
-	if c.EnvFrom[0].ConfigMapRef.Name != m.variables.Metadata.Name || template.Spec.ServiceAccountName != m.account.Metadata.Name ||
-		template.Spec.Volumes[0].Name != c.VolumeMounts[0].Name {
+	if len(ports) != len(c.Ports) || len(admitted) != len(c.Ports) {
+		t.Fatalf("ports %v, %v, %v", ports, admitted, c.Ports)
+	}
+	for i, port := range c.Ports {
+		if s := ports[i]; s.TargetPort != port.Name || s.Port != port.ContainerPort || admitted[i] != s.Port {
+			t.Errorf("port %v is %v in a service, %d in the policy", port, s, admitted[i])
+		}
+	}
+	if c.EnvFrom[0].ConfigMapRef.Name != m.variables.Metadata.Name || template.Spec.ServiceAccountName != m.account.Metadata.Name {
 		t.Error("the pod names what is not there")
+	}
+	for i, volume := range template.Spec.Volumes {
+		if c.VolumeMounts[i].Name != volume.Name || !c.VolumeMounts[i].ReadOnly || volume.Secret.DefaultMode&0o337 != 0 {
+			t.Errorf("volume %+v is mounted as %+v", volume, c.VolumeMounts[i])
+		}
+	}
+}
+
+// TestAdminPlaneIsForMonitoring: it listens where the pods of the namespace monitoring
+// reach it, each replica, and nobody else does.
+func TestAdminPlaneIsForMonitoring(t *testing.T) {
+	m := readManifests(t)
+	port := m.admin.Spec.Ports[0].Port
+	if bind := m.variables.Data["GUARDIAN_ADMIN_BIND"]; bind != fmt.Sprintf("0.0.0.0:%d", port) {
+		t.Errorf("the admin plane listens at %s, the service is for %d", bind, port)
+	}
+	if s := m.admin.Spec; s.ClusterIP != "None" || !s.PublishNotReadyAddresses {
+		t.Errorf("not every replica is found: %+v", s)
+	}
+	rules := m.network.Spec.Ingress
+	if len(rules) != 2 || len(rules[0].From) != 0 || len(rules[1].From) != 1 || rules[1].Ports[0].Port != port ||
+		rules[1].From[0].NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] != "monitoring" {
+		t.Errorf("let in are %+v", rules)
 	}
 }
 
@@ -242,9 +275,6 @@ func TestPodsAreRestricted(t *testing.T) {
 	}
 	if !isFalse(pod.AutomountServiceAccountToken) || !isFalse(m.account.AutomountServiceAccountToken) || !isFalse(pod.EnableServiceLinks) {
 		t.Error("pods can call the cluster's API, or are told of its services")
-	}
-	if mode := pod.Volumes[0].Secret.DefaultMode; mode&0o337 != 0 {
-		t.Errorf("the keys have mode %o", mode)
 	}
 	if pod.Containers[0].Resources.Limits["memory"] != "512Mi" {
 		t.Errorf("memory is limited to %q", pod.Containers[0].Resources.Limits["memory"])

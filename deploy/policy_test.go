@@ -89,7 +89,8 @@ func readPolicy(t *testing.T, name string) map[string]statement {
 
 // The task's role may do what the code does, no more, where the task's variables say.
 func TestTaskRoleIsOfLeastPrivilege(t *testing.T) {
-	policy, vars := readPolicy(t, "ecs/task-role-policy.json"), readTask(t).variables()
+	_, task := readTask(t)
+	policy, vars := readPolicy(t, "ecs/task-role-policy.json"), task.variables()
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(vars["GUARDIAN_STORAGE"], "s3://"), "/")
 	registry, registryPrefix, _ := strings.Cut(strings.TrimPrefix(vars["GUARDIAN_REGISTRY"], "s3://"), "/")
 	own := prefix + "/nodes/" + vars["GUARDIAN_NODE_ID"] + "/*"

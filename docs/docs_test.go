@@ -25,7 +25,7 @@ import (
 const (
 	root = ".."
 	// patience bounds one run of a document's commands.
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 	// attempts bounds how often a document is played again because the machine
 	// was so slow that a guardian missed a push the others had acknowledged.
 	attempts = 3
