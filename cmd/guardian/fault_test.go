@@ -215,7 +215,7 @@ func (s *suffering) suffer(t *testing.T, p *process, client *crashClient) int {
 // readMeanwhile wants shares to be served, or else to be called unavailable.
 func (s *suffering) readMeanwhile(t *testing.T, client *crashClient) {
 	t.Helper()
-	client.patient = true
+	client.patient = !s.unreadable
 	defer func() { client.patient = false }()
 	for _, r := range s.owners[0].records {
 		if !s.unreadable {
