@@ -180,7 +180,8 @@ func explained(err error, path string) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%w by %s: one process at a time can use it", ErrLocked, cmp.Or(holder(path), "another guardian or guardianctl"))
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum),
+		strings.HasPrefix(err.Error(), "file size too small"): // which is no error of bbolt's own kind
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err

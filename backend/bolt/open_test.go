@@ -48,6 +48,7 @@ func TestUnusableFiles(t *testing.T) {
 		"another's":   makeForeign,
 		"cut short":   func(t *testing.T, path string) { makeFull(t, path); must(t, os.Truncate(path, 5*4096)) },
 		"cut to head": func(t *testing.T, path string) { makeFull(t, path); must(t, os.Truncate(path, 2*4096)) },
+		"in the head": func(t *testing.T, path string) { makeFull(t, path); must(t, os.Truncate(path, 5000)) },
 		"bad head":    func(t *testing.T, path string) { makeFull(t, path); overwrite(t, path, 0, 2*4096) },
 		"bad pages":   func(t *testing.T, path string) { makeFull(t, path); overwrite(t, path, 2*4096, 1<<20) },
 	} {
