@@ -48,11 +48,7 @@ func (b *benchmark) memoryOn(ctx context.Context, s storage) error {
 }
 
 func (b *benchmark) memoryUnder(ctx context.Context, s storage, idle int, args []string) (now, most float64, err error) {
-	at, err := s.open(ctx, b)
-	if err != nil {
-		return 0, 0, err
-	}
-	guardian, err := b.startGuardian(ctx, at.url, at.environ...)
+	_, guardian, err := b.startOn(ctx, s)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -47,6 +47,16 @@ func (b *benchmark) fresh(what string) string {
 	return filepath.Join(b.dir, fmt.Sprintf("%s-%d", what, b.names))
 }
 
+// startOn starts a guardian on a new storage.
+func (b *benchmark) startOn(ctx context.Context, s storage) (opened, *server, error) {
+	at, err := s.open(ctx, b)
+	if err != nil {
+		return opened{}, nil, err
+	}
+	guardian, err := b.startGuardian(ctx, at.url, at.environ...)
+	return at, guardian, err
+}
+
 // startGuardian starts the real program with its defaults, but for the limits of
 // single clients.
 func (b *benchmark) startGuardian(ctx context.Context, storage string, environ ...string) (*server, error) {

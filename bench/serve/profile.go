@@ -22,11 +22,7 @@ func (b *benchmark) profiles(ctx context.Context, storages []storage) error {
 }
 
 func (b *benchmark) profilesOn(ctx context.Context, s storage) error {
-	at, err := s.open(ctx, b)
-	if err != nil {
-		return err
-	}
-	guardian, err := b.startGuardian(ctx, at.url, at.environ...)
+	_, guardian, err := b.startOn(ctx, s)
 	if err != nil {
 		return err
 	}

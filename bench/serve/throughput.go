@@ -24,11 +24,7 @@ of turns with the values between which half of them are, and of processor time.
 }
 
 func (b *benchmark) throughputOn(ctx context.Context, s storage) error {
-	at, err := s.open(ctx, b)
-	if err != nil {
-		return err
-	}
-	guardian, err := b.startGuardian(ctx, at.url, at.environ...)
+	at, guardian, err := b.startOn(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -96,11 +92,7 @@ the bare server at the same rate. Times count from when a request was due.
 }
 
 func (b *benchmark) tailOn(ctx context.Context, s storage) error {
-	at, err := s.open(ctx, b)
-	if err != nil {
-		return err
-	}
-	guardian, err := b.startGuardian(ctx, at.url, at.environ...)
+	at, guardian, err := b.startOn(ctx, s)
 	if err != nil {
 		return err
 	}
