@@ -1,7 +1,7 @@
 // Package backendtest says whether a storage keeps the contract of
 // [backend.Backend], and stands in for one in other packages' tests: [Run] is
-// the conformance suite, [Memory] a backend in memory, and [Faulty] a wrapper
-// that makes chosen calls fail.
+// the conformance suite, [Memory] a backend in memory, [Faulty] a wrapper that
+// makes chosen calls fail, and [Stepwise] one that takes batches apart.
 package backendtest
 
 import (
@@ -24,6 +24,9 @@ func Run(t *testing.T, newStorage func(t *testing.T) Opener) {
 	t.Helper()
 	for _, group := range conformance {
 		t.Run(group.name, func(t *testing.T) {
+			if group.name == batches && !isBatcher(t, newStorage(t)) {
+				return
+			}
 			for _, test := range group.tests {
 				t.Run(test.name, func(t *testing.T) { test.run(t, storage{newStorage(t)}) })
 			}
@@ -42,6 +45,17 @@ var conformance = []struct {
 	{"list", listTests},
 	{"segments", segmentTests},
 	{"lifecycle", lifecycleTests},
+	{"get each", getEachTests},
+	{batches, batchTests},
+}
+
+// batches are kept by those that have them.
+const batches = "batch"
+
+func isBatcher(t *testing.T, open Opener) bool {
+	t.Helper()
+	_, ok := storage{open}.open(t).Backend.(backend.Batcher)
+	return ok
 }
 
 type conformanceTest struct {

@@ -13,3 +13,10 @@ func TestMemory(t *testing.T) {
 		return func(*testing.T) backend.Backend { return memory }
 	})
 }
+
+func TestStepwise(t *testing.T) {
+	backendtest.Run(t, func(*testing.T) backendtest.Opener {
+		memory := backendtest.NewMemory()
+		return func(*testing.T) backend.Backend { return backendtest.Stepwise{Backend: memory} }
+	})
+}

@@ -20,9 +20,40 @@ type metered struct {
 	metrics *Metrics
 }
 
-// Wrap returns b with its calls counted and timed. Wrapping several backends
-// adds their calls up.
-func (m *Metrics) Wrap(b backend.Backend) backend.Backend { return metered{b, m} }
+// Wrap returns b with its calls counted and timed: a [backend.Batcher] if b is
+// one. Wrapping several backends adds their calls up.
+func (m *Metrics) Wrap(b backend.Backend) backend.Backend {
+	if batcher, ok := b.(backend.Batcher); ok {
+		return meteredBatcher{metered{b, m}, batcher}
+	}
+	return metered{b, m}
+}
+
+// meteredBatcher counts a batch as one put, and each key of a GetEach as a get
+// that took as long as all.
+type meteredBatcher struct {
+	metered
+	batcher backend.Batcher
+}
+
+// GetEach implements [backend.Batcher].
+func (b meteredBatcher) GetEach(ctx context.Context, keys ...string) []backend.Got {
+	began := time.Now()
+	all := b.batcher.GetEach(ctx, keys...)
+	took := time.Since(began)
+	for _, got := range all {
+		b.metrics.ended(opGet, took, got.Err)
+	}
+	return all
+}
+
+// Apply implements [backend.Batcher].
+func (b meteredBatcher) Apply(ctx context.Context, batch backend.Batch) (backend.Revision, error) {
+	began := time.Now()
+	now, err := b.batcher.Apply(ctx, batch)
+	b.metrics.ended(opPut, time.Since(began), err)
+	return now, err
+}
 
 // Get implements [backend.Backend].
 func (b metered) Get(ctx context.Context, key string) ([]byte, backend.Revision, error) {
@@ -87,6 +118,6 @@ func (b metered) list(op op, entries iter.Seq2[backend.Entry, error]) iter.Seq2[
 }
 
 var (
-	_ backend.Backend      = metered{}
+	_ backend.Batcher      = meteredBatcher{}
 	_ prometheus.Collector = (*Metrics)(nil)
 )
