@@ -55,7 +55,7 @@ type Bolt struct {
 	*metrics
 }
 
-var _ backend.Backend = (*Bolt)(nil)
+var _ backend.Batcher = (*Bolt)(nil)
 
 // Open opens the database at path and makes it if it is absent, with mode 0600,
 // and its directory likewise, with mode 0700. Nothing else that is there is
@@ -83,23 +83,25 @@ func (b *Bolt) Get(ctx context.Context, key string) ([]byte, backend.Revision, e
 	if !backend.ValidKey(key) {
 		return nil, backend.Revision{}, invalid("getting", key)
 	}
-	got, err := view(ctx, b, func(objects *bbolt.Bucket) (object, error) {
-		found, err := objectOf(objects.Get([]byte(key)))
-		switch {
-		case err != nil:
-			return object{}, err
-		case found.rev.IsZero():
-			return object{}, backend.ErrNotFound
-		case len(found.data) > backend.MaxObjectSize:
-			return object{}, backend.ErrTooLarge
-		}
-		found.data = append([]byte{}, found.data...) // the file's own end with the transaction
-		return found, nil
-	})
+	got, err := view(ctx, b, func(objects *bbolt.Bucket) (object, error) { return get(objects, key) })
 	if err != nil {
 		return nil, backend.Revision{}, fmt.Errorf("getting %s: %w", key, err)
 	}
 	return got.data, got.rev, nil
+}
+
+func get(objects *bbolt.Bucket, key string) (object, error) {
+	found, err := objectOf(objects.Get([]byte(key)))
+	switch {
+	case err != nil:
+		return object{}, err
+	case found.rev.IsZero():
+		return object{}, backend.ErrNotFound
+	case len(found.data) > backend.MaxObjectSize:
+		return object{}, backend.ErrTooLarge
+	}
+	found.data = append([]byte{}, found.data...) // the file's own end with the transaction
+	return found, nil
 }
 
 // Put implements [backend.Backend].
@@ -110,8 +112,7 @@ func (b *Bolt) Put(ctx context.Context, key string, data []byte, rev backend.Rev
 	if len(data) > backend.MaxObjectSize {
 		return backend.Revision{}, fmt.Errorf("putting %s: %w", key, backend.ErrTooLarge)
 	}
-	value := slices.Concat(make([]byte, headerSize), data)
-	now, err := b.submit(&write{ctx: ctx, key: key, value: value, rev: rev})
+	now, err := b.submit(&write{ctx: ctx, change: change{key, valueOf(data)}, rev: rev})
 	if err != nil {
 		return backend.Revision{}, fmt.Errorf("putting %s: %w", key, err)
 	}
@@ -123,7 +124,7 @@ func (b *Bolt) Delete(ctx context.Context, key string, rev backend.Revision) err
 	if !backend.ValidKey(key) {
 		return invalid("deleting", key)
 	}
-	if _, err := b.submit(&write{ctx: ctx, key: key, rev: rev}); err != nil {
+	if _, err := b.submit(&write{ctx: ctx, change: change{key: key}, rev: rev}); err != nil {
 		return fmt.Errorf("deleting %s: %w", key, err)
 	}
 	return nil
@@ -183,6 +184,9 @@ func objectOf(value []byte) (object, error) {
 		data:     value[headerSize:],
 	}, nil
 }
+
+// valueOf leaves room for the header.
+func valueOf(data []byte) []byte { return slices.Concat(make([]byte, headerSize), data) }
 
 func writeHeader(value []byte, sequence uint64, now time.Time) {
 	binary.BigEndian.PutUint64(value, sequence)

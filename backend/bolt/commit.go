@@ -18,14 +18,29 @@ const (
 	maxGroupBytes = 16 << 20
 )
 
-// write is a put, or a delete if value is nil.
+// change is a put, or a delete if value is nil.
+type change struct {
+	key   string
+	value []byte // the header is filled in when it is its turn
+}
+
+// write is a change at a revision, and others that are carried out if it is.
 type write struct {
-	ctx     context.Context
-	key     string
-	value   []byte // the header is filled in when it is its turn
+	ctx context.Context
+	change
 	rev     backend.Revision
+	with    []change
 	done    chan struct{}
 	outcome outcome // once done is closed
+}
+
+// size is what the write puts, in bytes.
+func (w *write) size() int {
+	size := len(w.value)
+	for _, c := range w.with {
+		size += len(c.value)
+	}
+	return size
 }
 
 type outcome struct {
@@ -78,11 +93,11 @@ func (b *Bolt) run() {
 }
 
 func (b *Bolt) gather(first *write) []*write {
-	group, size := []*write{first}, len(first.value)
+	group, size := []*write{first}, first.size()
 	for len(group) < maxGroup && size < maxGroupBytes {
 		select {
 		case w := <-b.queue:
-			group, size = append(group, w), size+len(w.value)
+			group, size = append(group, w), size+w.size()
 		default:
 			return group
 		}
@@ -103,8 +118,9 @@ func (b *Bolt) commit(group []*write) error {
 	}
 	id := tx.ID()
 	err = guarded(func() error {
-		if !apply(tx, group, began) {
-			return tx.Rollback()
+		changed, err := apply(tx, group, began)
+		if err != nil || !changed {
+			return errors.Join(err, tx.Rollback())
 		}
 		return b.commitTx(tx)
 	})
@@ -123,42 +139,53 @@ func (b *Bolt) commit(group []*write) error {
 }
 
 // apply judges the writes in order, each over what those before have left, and
-// reports whether there is something to commit.
-func apply(tx *bbolt.Tx, group []*write, now time.Time) (changed bool) {
+// reports whether there is something to commit. After an error there may be a
+// part of a write, and nothing is to be committed.
+func apply(tx *bbolt.Tx, group []*write, now time.Time) (changed bool, err error) {
 	objects := tx.Bucket(bucketName)
 	for _, w := range group {
-		changes, err := w.apply(objects, now)
-		w.outcome.err = err
-		changed = changed || changes
+		current, err := w.judge(objects)
+		if w.outcome.err = err; err != nil || w.value == nil && current.rev.IsZero() {
+			continue
+		}
+		changed = true
+		if w.outcome.rev, err = w.apply(objects, now); err != nil {
+			return changed, err
+		}
+		for _, c := range w.with {
+			if _, err := c.apply(objects, now); err != nil {
+				return changed, err
+			}
+		}
 	}
-	return changed
+	return changed, nil
 }
 
-func (w *write) apply(objects *bbolt.Bucket, now time.Time) (changes bool, err error) {
+// judge returns what the write finds under its key, or why it is not to be.
+func (w *write) judge(objects *bbolt.Bucket) (object, error) {
 	if err := w.ctx.Err(); err != nil {
-		return false, err
+		return object{}, err
 	}
-	key := []byte(w.key)
-	current, err := objectOf(objects.Get(key))
+	current, err := objectOf(objects.Get([]byte(w.key)))
 	if err != nil {
-		return false, err
+		return object{}, err
 	}
-	absent := current.rev.IsZero()
-	switch {
-	case w.value == nil && absent:
-		return false, nil
-	case !w.rev.IsAny() && w.rev != current.rev:
-		return false, backend.ErrConflict
-	case w.value == nil:
-		return true, objects.Delete(key)
+	if absent := current.rev.IsZero(); (w.value != nil || !absent) && !w.rev.IsAny() && w.rev != current.rev {
+		return object{}, backend.ErrConflict
+	}
+	return current, nil
+}
+
+func (c change) apply(objects *bbolt.Bucket, now time.Time) (backend.Revision, error) {
+	if c.value == nil {
+		return backend.Revision{}, objects.Delete([]byte(c.key))
 	}
 	sequence, err := objects.NextSequence()
 	if err != nil {
-		return false, err
+		return backend.Revision{}, err
 	}
-	writeHeader(w.value, sequence, now)
-	w.outcome.rev = revisionOf(sequence)
-	return true, objects.Put(key, w.value)
+	writeHeader(c.value, sequence, now)
+	return revisionOf(sequence), objects.Put([]byte(c.key), c.value)
 }
 
 // shows reports whether readers see the transaction, whose commit has failed.

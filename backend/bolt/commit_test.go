@@ -25,7 +25,7 @@ func (b *Bolt) hang() (entered <-chan struct{}, release chan<- struct{}) {
 }
 
 func createA(t *testing.T) *write {
-	return &write{ctx: t.Context(), key: "a", value: make([]byte, headerSize+1)}
+	return &write{ctx: t.Context(), change: change{"a", make([]byte, headerSize+1)}}
 }
 
 func TestGroupIsJudgedOneByOne(t *testing.T) {
@@ -33,8 +33,8 @@ func TestGroupIsJudgedOneByOne(t *testing.T) {
 	stale := put(t, b, "b", "one")
 	put(t, b, "b", "two")
 	first, second, again := createA(t), createA(t), createA(t)
-	lost := &write{ctx: t.Context(), key: "b", value: make([]byte, headerSize), rev: stale}
-	gone := &write{ctx: t.Context(), key: "a", rev: backend.AnyRevision}
+	lost := &write{ctx: t.Context(), change: change{"b", make([]byte, headerSize)}, rev: stale}
+	gone := &write{ctx: t.Context(), change: change{key: "a"}, rev: backend.AnyRevision}
 	must(t, b.commit([]*write{first, second, lost, gone, again}))
 	for w, want := range map[*write]error{first: nil, second: backend.ErrConflict, lost: backend.ErrConflict, gone: nil, again: nil} {
 		if !errors.Is(w.outcome.err, want) {
@@ -138,7 +138,7 @@ func TestGroupIsBounded(t *testing.T) {
 	}
 	large := &Bolt{queue: make(chan *write, 10)}
 	for range cap(large.queue) {
-		large.queue <- &write{value: make([]byte, maxGroupBytes/2)}
+		large.queue <- &write{change: change{value: make([]byte, maxGroupBytes/2)}}
 	}
 	if n := len(large.gather(createA(t))); n != 3 {
 		t.Errorf("a group has %d large ones", n)
