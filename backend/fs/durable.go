@@ -37,13 +37,17 @@ type writer struct {
 	root    *os.Root
 	settled *settled
 	rounds  *rounds
+	whole   *whole
 	// The two are fields so that tests can see and fail them.
 	syncFile, syncDir func(*os.File) error
 	failure           atomic.Pointer[error]
 }
 
-func newWriter(root *os.Root) *writer {
-	return &writer{root: root, settled: newSettled(), rounds: newRounds(), syncFile: (*os.File).Sync, syncDir: (*os.File).Sync}
+func newWriter(root *os.Root, whole *whole) *writer {
+	return &writer{
+		root: root, settled: newSettled(), rounds: newRounds(), whole: whole,
+		syncFile: (*os.File).Sync, syncDir: (*os.File).Sync,
+	}
 }
 
 // stage writes data to a temporary file and returns its name.
@@ -51,8 +55,8 @@ func (w *writer) stage(data []byte) (string, error) {
 	if err := w.stopped(); err != nil {
 		return "", err
 	}
-	name := path.Join(tempDir, rand.Text())
-	file, err := w.create(name)
+	name := tempName()
+	file, err := w.createTemp(name)
 	if err != nil {
 		return "", err
 	}
@@ -63,17 +67,33 @@ func (w *writer) stage(data []byte) (string, error) {
 	return name, nil
 }
 
-// create makes the directory again that somebody may have tidied away.
-func (w *writer) create(temp string) (*os.File, error) {
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	file, err := w.root.OpenFile(temp, flags, fileMode)
+func tempName() string { return path.Join(tempDir, rand.Text()) }
+
+const newFile = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+
+// createTemp makes the directory again that somebody may have tidied away.
+func (w *writer) createTemp(temp string) (*os.File, error) {
+	file, err := w.root.OpenFile(temp, newFile, fileMode)
 	if !errors.Is(err, os.ErrNotExist) {
 		return file, err
 	}
 	if err := makeDir(w.root, tempDir); err != nil {
 		return nil, err
 	}
-	return w.root.OpenFile(temp, flags, fileMode)
+	return w.root.OpenFile(temp, newFile, fileMode)
+}
+
+// createIn makes the directories of key as rename does.
+func (w *writer) createIn(key string) (file *os.File, err error) {
+	for range publishAttempts {
+		if file, err = w.root.OpenFile(key, newFile, fileMode); !errors.Is(err, os.ErrNotExist) {
+			return file, err
+		}
+		if err := w.root.MkdirAll(path.Dir(key), dirMode); err != nil && !raced(err) {
+			return nil, err
+		}
+	}
+	return nil, err
 }
 
 func (w *writer) fill(file *os.File, data []byte) error {
@@ -183,6 +203,21 @@ func (w *writer) remove(ctx context.Context, key string) error {
 		return err
 	}
 	return w.persistRemoval(w.prune(path.Dir(key)))
+}
+
+// drop removes keys and the directories that this empties, not durably. What
+// cannot be removed stays.
+func (w *writer) drop(keys []string) {
+	dirs := make(map[string]bool)
+	for _, key := range keys {
+		_ = w.root.Remove(key)
+		dirs[path.Dir(key)] = true
+	}
+	for dir := range dirs {
+		if strings.Contains(dir, "/") && w.root.Remove(dir) == nil {
+			w.settled.drop(dir)
+		}
+	}
 }
 
 // prune removes dir and its parents as far as they are empty, and returns the

@@ -115,7 +115,7 @@ func TestDirectoriesHeldOpenAreBounded(t *testing.T) {
 	for i := range maxSettled + 10 {
 		put(t, f, fmt.Sprintf("a/%d/x", i))
 	}
-	if got := len(f.writer.settled.held); got != maxSettled {
+	if got := f.writer.settled.held.Len(); got != maxSettled {
 		t.Errorf("%d directories are held open, want %d", got, maxSettled)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/vault-guardian/guardian/backend"
@@ -40,15 +40,18 @@ const maxBusy = 128
 // After a failed fsync of a directory it refuses to write until it is opened
 // anew; reads go on.
 type FS struct {
-	dir    string
-	root   *os.Root
-	locks  *stripes
-	busy   disk.Semaphore
-	writer *writer
-	window int
+	dir     string
+	root    *os.Root
+	dirFile *os.File        // root, open
+	here    syscall.RawConn // dirFile
+	walks   atomic.Bool     // the system cannot open a path in one step
+	locks   *stripes
+	busy    disk.Semaphore
+	writer  *writer
+	window  int
 }
 
-var _ backend.Backend = (*FS)(nil)
+var _ backend.Batcher = (*FS)(nil)
 
 // Open opens the directory dir and creates it if it is absent, with mode 0700.
 // Mode and owner of a directory that exists are the operator's and are left
@@ -61,17 +64,31 @@ func Open(dir string) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening storage directory: %w", err)
 	}
-	locks, err := openStripes(root)
-	if err == nil {
-		err = sweepTemporary(root)
-	}
+	f, err := openIn(root)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening storage directory: %w", err), locks.close(), root.Close())
+		return nil, errors.Join(fmt.Errorf("opening storage directory: %w", err), f.Close())
 	}
-	return &FS{
-		dir: dir, root: root, locks: locks, busy: disk.NewSemaphore(maxBusy),
-		writer: newWriter(root), window: defaultWindow,
-	}, nil
+	f.dir = dir
+	return f, nil
+}
+
+// openIn returns what it could open along with the error.
+func openIn(root *os.Root) (f *FS, err error) {
+	f = &FS{root: root, busy: disk.NewSemaphore(maxBusy), window: defaultWindow}
+	if f.locks, err = openStripes(root); err != nil {
+		return f, err
+	}
+	if err = sweepTemporary(root); err != nil {
+		return f, err
+	}
+	if f.dirFile, err = root.Open("."); err != nil {
+		return f, err
+	}
+	if f.here, err = f.dirFile.SyscallConn(); err != nil {
+		return f, err
+	}
+	f.writer = newWriter(root, newWhole(f.dirFile))
+	return f, nil
 }
 
 // Get implements [backend.Backend].
@@ -120,7 +137,10 @@ func (f *FS) Delete(ctx context.Context, key string, rev backend.Revision) error
 // Close implements [backend.Backend]. Writes that were left behind by their
 // callers may still land.
 func (f *FS) Close() error {
-	if err := errors.Join(f.locks.close(), f.writer.settled.close(), f.root.Close()); err != nil {
+	if f.writer != nil {
+		f.writer.settled.close()
+	}
+	if err := errors.Join(f.locks.close(), f.dirFile.Close(), f.root.Close()); err != nil {
 		return fmt.Errorf("closing storage directory: %w", err)
 	}
 	return nil
@@ -199,40 +219,6 @@ func conflictOr(err error) error {
 type state struct {
 	data []byte
 	rev  backend.Revision
-}
-
-func (f *FS) read(key string) (state, error) {
-	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
-	file, err := f.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return state{}, notFoundOr(err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return state{}, err
-	case info.IsDir():
-		return state{}, backend.ErrNotFound
-	case !info.Mode().IsRegular():
-		return state{}, errors.New("not a regular file")
-	case info.Size() > backend.MaxObjectSize:
-		return state{}, backend.ErrTooLarge
-	}
-	return readAll(file, info.Size())
-}
-
-// readAll does not trust size: it may change under a writer that is no
-// guardian.
-func readAll(file io.Reader, size int64) (state, error) {
-	buffer := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	if _, err := buffer.ReadFrom(io.LimitReader(file, backend.MaxObjectSize+1)); err != nil {
-		return state{}, err
-	}
-	if buffer.Len() > backend.MaxObjectSize {
-		return state{}, backend.ErrTooLarge
-	}
-	return state{buffer.Bytes(), revisionOf(buffer.Bytes())}, nil
 }
 
 func revisionOf(data []byte) backend.Revision {

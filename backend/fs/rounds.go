@@ -24,18 +24,25 @@ func newRounds() *rounds {
 // its own, or of another caller's. All callers that overlap must mean the same
 // directory by dir.
 func (r *rounds) do(dir string, fsync func() error) error {
-	mine, before, lead := r.enter(dir)
-	if !lead {
-		<-mine.over
-		return mine.err
-	}
-	if before != nil {
-		<-before.over
-	}
-	r.begin(dir, mine)
-	mine.err = fsync()
-	r.end(dir, mine)
+	mine := r.join(dir, fsync)
+	<-mine.over
 	return mine.err
+}
+
+// join is do without waiting for it to be over.
+func (r *rounds) join(dir string, fsync func() error) *round {
+	mine, before, lead := r.enter(dir)
+	if lead {
+		go func() {
+			if before != nil {
+				<-before.over
+			}
+			r.begin(dir, mine)
+			mine.err = fsync()
+			r.end(dir, mine)
+		}()
+	}
+	return mine
 }
 
 // enter returns the round that is next, the one that is running, and whether

@@ -1,31 +1,38 @@
 package fs
 
 import (
-	"errors"
 	"os"
 	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // maxSettled bounds the directories held open.
-const maxSettled = 256
+const maxSettled = 1024
 
 // settled remembers directories whose own entry is known to be on disk, which
 // finding them there does not prove: who made them may have died before the
 // fsync. It holds them open, because a removed directory's number is given to
 // the next one made only when nobody has it open: the same number is then the
-// same directory, whatever other processes remove and make under its path.
+// same directory, whatever other processes remove and make under its path. Those
+// used longest ago make room.
 type settled struct {
 	mu   sync.Mutex
-	held map[string]*os.File
+	held *simplelru.LRU[string, *os.File]
 }
 
-func newSettled() *settled { return &settled{held: make(map[string]*os.File)} }
+func newSettled() *settled {
+	held, _ := simplelru.NewLRU(maxSettled, func(_ string, file *os.File) { // fails for a size of 0 only
+		_ = file.Close() // opened for reading: nothing to lose
+	})
+	return &settled{held: held}
+}
 
 // has reports whether now, found at dir, is the directory that was added.
 func (s *settled) has(dir string, now *os.File) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held, found := s.held[dir]
+	held, found := s.held.Get(dir)
 	return found && sameFile(held, now)
 }
 
@@ -33,43 +40,20 @@ func (s *settled) has(dir string, now *os.File) bool {
 func (s *settled) add(dir string, file *os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, found := s.held[dir]; !found && len(s.held) >= maxSettled {
-		s.evict()
-	}
-	s.forget(dir)
-	s.held[dir] = file
+	s.held.Remove(dir)
+	s.held.Add(dir, file)
 }
 
 func (s *settled) drop(dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(dir)
+	s.held.Remove(dir)
 }
 
-// evict makes room by dropping any one; that costs it an fsync.
-func (s *settled) evict() {
-	for dir := range s.held {
-		s.forget(dir)
-		return
-	}
-}
-
-func (s *settled) forget(dir string) {
-	if file, found := s.held[dir]; found {
-		_ = file.Close() // opened for reading: nothing to lose
-		delete(s.held, dir)
-	}
-}
-
-func (s *settled) close() error {
+func (s *settled) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
-	for dir, file := range s.held {
-		errs = append(errs, file.Close())
-		delete(s.held, dir)
-	}
-	return errors.Join(errs...)
+	s.held.Purge()
 }
 
 func sameFile(a, b *os.File) bool {

@@ -15,10 +15,10 @@ func Abandonable[T any](ctx context.Context, op func() (T, error)) (T, error) {
 		return none, err
 	}
 	done := make(chan outcome, 1)
-	go func() {
+	work(func() {
 		value, err := op()
 		done <- outcome{value, err}
-	}()
+	})
 	select {
 	case result := <-done:
 		return result.value, result.err
