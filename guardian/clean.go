@@ -90,12 +90,12 @@ func (n *Node) dropObsolete(ctx context.Context, slot Slot, found looked) (dropp
 // that is not known. It reports whether all of that is gone; what fails is tried
 // again by the next Walk.
 func (n *Node) dropReplaced(ctx context.Context, slot Slot, before, now *commit) (gone bool) {
-	found, err := n.generations(ctx, slot)
+	found, err := n.present(ctx, slot)
 	if err != nil {
 		n.log.Warn("listing generations failed", "identity", slot.Short(), "error", err)
 	}
 	gone = err == nil
-	for _, g := range inOrder(found.ages) {
+	for _, g := range found {
 		const unknownAge = 0 // now may be old news
 		// What was named and is no more never is again.
 		if n.rules.obsolete(now, g, unknownAge, n.cfg.Retain) || before.names(g) && !now.names(g) {
@@ -134,6 +134,21 @@ func (l listing) prepared() []generation {
 // isScrap tells what a redistribution has begun to write and never ended.
 func (l listing) isScrap(g generation) bool {
 	return g.epoch > 0 && !l.whole[g] && l.ages[g] >= orphanAge
+}
+
+// present lists the generations that have an object, in order.
+func (n *Node) present(ctx context.Context, slot Slot) (all []generation, err error) {
+	for entry, err := range n.store.ListSegments(ctx, slot.prefix(), "") {
+		if err != nil {
+			return nil, unavailable("listing generations", err)
+		}
+		g, err := parseGeneration(strings.TrimSuffix(strings.TrimPrefix(entry.Key, slot.prefix()), "/"))
+		if err == nil {
+			all = append(all, g)
+		}
+	}
+	slices.SortFunc(all, compareGenerations)
+	return all, nil
 }
 
 func (n *Node) generations(ctx context.Context, slot Slot) (listing, error) {

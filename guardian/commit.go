@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vault-guardian/guardian/integrity"
@@ -72,9 +73,9 @@ type standing struct {
 }
 
 func (s standing) String() string {
-	text := fmt.Sprintf("owned=%d proof=%d manifest=%d", bit(s.owned), s.proof, bit(s.manifest))
+	text := "owned=" + strconv.Itoa(bit(s.owned)) + " proof=" + strconv.Itoa(s.proof) + " manifest=" + strconv.Itoa(bit(s.manifest))
 	if s.from > 0 {
-		text += fmt.Sprintf("%s%d", fromMark, s.from)
+		text += fromMark + strconv.FormatUint(s.from, 10)
 	}
 	return text
 }
@@ -139,19 +140,20 @@ func (c *commit) with(ours generation) *commit {
 
 func (c *commit) lines() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d\n", c.current)
+	b.WriteString(strconv.FormatUint(c.current, 10) + "\n")
 	switch {
 	case c.moved != nil:
-		fmt.Fprintln(&b, c.moved, c.standing)
+		b.WriteString(c.moved.String() + " " + c.standing.String())
 	case c.live == nil:
-		fmt.Fprintln(&b, "deleted", c.standing)
+		b.WriteString("deleted " + c.standing.String())
 	case c.standing != standing{}:
-		fmt.Fprintln(&b, c.live, c.standing)
+		b.WriteString(c.live.String() + " " + c.standing.String())
 	default:
-		fmt.Fprintln(&b, c.live)
+		b.WriteString(c.live.String())
 	}
+	b.WriteByte('\n')
 	for _, g := range c.older {
-		fmt.Fprintln(&b, g)
+		b.WriteString(g.String() + "\n")
 	}
 	return b.String()
 }
@@ -240,18 +242,28 @@ func (c *commit) parseState(state string, older []string) (err error) {
 	return err
 }
 
+// parseStanding is lenient: who asks compares with what String makes of it.
 func parseStanding(text string) (known standing, err error) {
 	text, from, marked := strings.Cut(text, fromMark)
 	if marked {
 		known.from, err = parseVersion(from)
 	}
-	var owned, manifest int
-	_, errText := fmt.Sscanf(text, "owned=%d proof=%d manifest=%d", &owned, &known.proof, &manifest)
-	if known.proof < 0 {
-		return standing{}, errCommitSyntax
+	for field := range strings.SplitSeq(text, " ") {
+		name, value, _ := strings.Cut(field, "=")
+		number, errNumber := strconv.Atoi(value)
+		if errNumber != nil || number < 0 {
+			return standing{}, errCommitSyntax
+		}
+		switch name {
+		case "owned":
+			known.owned = number == 1
+		case "proof":
+			known.proof = number
+		case "manifest":
+			known.manifest = number == 1
+		}
 	}
-	known.owned, known.manifest = owned == 1, manifest == 1
-	return known, errors.Join(err, errText)
+	return known, err
 }
 
 func bit(b bool) int {

@@ -281,6 +281,15 @@ func TestPassCounts(t *testing.T) {
 // first push, an update and a delete: what was acknowledged is there, nothing
 // is a mixture, and the same request succeeds when it is made again.
 func TestFaultAtEveryStep(t *testing.T) {
+	for name, storage := range map[string]func(backend.Backend) backend.Backend{
+		"call by call": func(b backend.Backend) backend.Backend { return b },
+		"in batches":   func(b backend.Backend) backend.Backend { return backendtest.Stepwise{Backend: b} },
+	} {
+		t.Run(name, func(t *testing.T) { faultAtEveryStep(t, storage) })
+	}
+}
+
+func faultAtEveryStep(t *testing.T, storage func(backend.Backend) backend.Backend) {
 	slot := slotOf("ab")
 	for _, fault := range []backendtest.Fault{backendtest.NotApplied, backendtest.AnswerLost} {
 		for _, what := range []string{"first push", "update", "delete"} {
@@ -298,7 +307,7 @@ func TestFaultAtEveryStep(t *testing.T) {
 					}
 					return backendtest.None
 				}}
-				n, err := newNode(faulty, testSealer(t), Config{Retain: 2, RequestTimeout: time.Minute, Logger: quiet})
+				n, err := newNode(storage(faulty), testSealer(t), Config{Retain: 2, RequestTimeout: time.Minute, Logger: quiet})
 				if err != nil {
 					t.Fatal(err)
 				}

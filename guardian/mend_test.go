@@ -703,7 +703,8 @@ func TestMendRestoresNothingRefused(t *testing.T) {
 		b := newBench(t)
 		b.push(7)
 		refused := Share{Data: []byte("\x03attacker's"), Version: 99, Threshold: 2, Split: otherSplit}
-		if _, err := b.begin(t.Context(), b.slot, generation{version: 99, attempt: b.newAttempt()}, refused, Caller{}); err != nil {
+		p := &pushing{Node: b.Node, slot: b.slot, share: refused, ours: generation{version: 99, attempt: b.newAttempt()}}
+		if _, err := p.begin(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		b.spoil(b.slot.commitKey())

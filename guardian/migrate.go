@@ -229,7 +229,7 @@ func (n *Node) isSound(ctx context.Context, slot Slot, g generation) (bool, erro
 // nothing.
 func (n *Node) place(ctx context.Context, slot Slot, g generation, share, checksum []byte) error {
 	var errShare, errChecksum error
-	sideBySide(
+	backend.SideBySide(
 		func() { errShare = n.placeObject(ctx, slot.shareKey(g), share) },
 		func() { errChecksum = n.placeObject(ctx, slot.checksumKey(g), checksum) },
 	)

@@ -57,6 +57,7 @@ type scenario struct {
 	drops    bool // interleave what a push or delete drops behind its answer, too
 	signed   bool // by the owner: all shares have manifests, all callers a proof
 	moves    bool // the manifests let guardians move them
+	batched  bool // the storage is a [backend.Batcher]
 }
 
 // event is what an op was told, between two moments of the run.
@@ -197,11 +198,19 @@ func (g gate) Delete(ctx context.Context, key string, rev backend.Revision) erro
 }
 
 func (g gate) List(ctx context.Context, prefix, after string) iter.Seq2[backend.Entry, error] {
+	return g.list(prefix, g.Backend.List(ctx, prefix, after))
+}
+
+func (g gate) ListSegments(ctx context.Context, prefix, after string) iter.Seq2[backend.Entry, error] {
+	return g.list(prefix, g.Backend.ListSegments(ctx, prefix, after))
+}
+
+func (g gate) list(prefix string, all iter.Seq2[backend.Entry, error]) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		var entries []backend.Entry
 		err := g.pass("list", prefix, false, false, func() (string, error) {
 			var keys []string
-			for entry, err := range g.Backend.List(ctx, prefix, after) {
+			for entry, err := range all {
 				if err != nil {
 					return "", err
 				}
@@ -231,6 +240,7 @@ type learnt struct {
 type breakage struct {
 	unconditional bool // the compare-and-swap compares nothing
 	forgetDeleted bool // a delete removes `version` instead of leaving a tombstone
+	nameFirst     bool // a batch puts what names its objects before them
 	eraseFirst    bool // what a certificate replaces is erased before that is there
 	unconfirmed   bool // shares of later epochs are named without their writes being confirmed
 }
@@ -269,6 +279,7 @@ type world struct {
 	drops    bool
 	signed   bool
 	moves    bool
+	batched  bool
 	lines    map[string]*record.Record // by generation ever named
 	damaged  map[string]bool           // generations that a disk has spoilt
 	spoilt   bool                      // so is `version`
@@ -332,7 +343,14 @@ func (w *world) moved(o op) (prepared, certified Share) {
 }
 
 func (w *world) node(actor int) *Node {
-	n, err := newNode(gate{w.store, w, actor, new(bool)}, w.sealer, Config{Retain: 2, RequestTimeout: 30 * time.Second, Logger: quiet})
+	var store backend.Backend = gate{w.store, w, actor, new(bool)}
+	if w.batched {
+		store = backendtest.Stepwise{Backend: store}
+	}
+	if w.breakage.nameFirst {
+		store = nameFirst{backendtest.Stepwise{Backend: gate{w.store, w, actor, new(bool)}}}
+	}
+	n, err := newNode(store, w.sealer, Config{Retain: 2, RequestTimeout: 30 * time.Second, Logger: quiet})
 	if err != nil {
 		panic(err)
 	}
@@ -343,6 +361,32 @@ func (w *world) node(actor int) *Node {
 	attempts := 0
 	n.newAttempt = func() string { attempts++; return fmt.Sprintf("%06x%06x", actor+1, attempts) }
 	return n
+}
+
+// nameFirst is a storage that keeps the order within a batch for nothing.
+type nameFirst struct{ backendtest.Stepwise }
+
+func (n nameFirst) Apply(ctx context.Context, batch backend.Batch) (backend.Revision, error) {
+	create := batch.Create
+	batch.Create = nil
+	now, err := n.Stepwise.Apply(ctx, batch)
+	for _, object := range create {
+		if err == nil {
+			_, err = n.Put(ctx, object.Key, object.Data, backend.AnyRevision)
+		}
+	}
+	return now, err
+}
+
+// gateOf is the gate through which the calls of a node go.
+func gateOf(n *Node) gate {
+	switch store := n.store.(type) {
+	case backendtest.Stepwise:
+		return store.Backend.(gate)
+	case nameFirst:
+		return store.Backend.(gate)
+	}
+	return n.store.(gate)
 }
 
 // perform runs one op and what it leaves to the background.
@@ -391,7 +435,7 @@ func (w *world) perform(n *Node, actor int, o op) event {
 	}
 	w.judgeErased(e)
 	w.end(e)
-	free := n.store.(gate).free
+	free := gateOf(n).free
 	*free = !w.drops && (!w.gated || !w.crashed[actor])
 	defer func() { *free = false }()
 	for {
@@ -472,7 +516,7 @@ func explore(t *testing.T, s scenario, r rules, b breakage) (states int, violati
 				finished: make([]bool, len(s.requests)),
 				crashed:  make([]bool, len(s.requests)), known: make([]uint64, len(s.requests)),
 				counts: map[string]int{}, named: map[string]bool{}, begun: map[int]int{}, doing: map[int]string{}, namedAt: map[int][]generation{},
-				faults: s.faults, drops: s.drops, mayJump: s.jump, signed: s.signed, moves: s.moves, damaged: map[string]bool{}, lines: map[string]*record.Record{},
+				faults: s.faults, drops: s.drops, mayJump: s.jump, signed: s.signed, moves: s.moves, batched: s.batched, damaged: map[string]bool{}, lines: map[string]*record.Record{},
 				records: records, drafts: drafts,
 			}
 			if violation = w.run(s, x); violation != nil {
@@ -1040,12 +1084,25 @@ var scenarios = []scenario{
 	{name: "mend, push, delete", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}, {remove(1)}}},
 }
 
+// batched are scenarios of pushes as they are on a storage that takes batches.
+func batched() (all []scenario) {
+	for _, s := range scenarios {
+		if s.batched = strings.Contains(s.name, "push"); !s.batched || s.signed || len(s.requests) > 2 || len(s.requests[0]) > 1 {
+			continue
+		}
+		s.name += ", in batches"
+		s.faults = min(s.faults, 1)
+		all = append(all, s)
+	}
+	return all
+}
+
 var mostFaults, fewestStates = 2, 10
 
 // TestModel explores every scenario: no promise is ever broken. With
 // GUARDIAN_TEST_LONG=1 all have two faults.
 func TestModel(t *testing.T) {
-	for _, s := range scenarios {
+	for _, s := range append(batched(), scenarios...) {
 		if os.Getenv("GUARDIAN_TEST_LONG") == "1" && s.faults < 2 {
 			s.faults++
 		}
@@ -1206,6 +1263,7 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 		{rule: "only what follows a share replaces it", seenIn: "two lines", rules: change(func(r *rules) { r.mend = mendOver(holdsFork) })},
 		{rule: "an epoch does not go back", seenIn: "two epochs", rules: change(func(r *rules) { r.mend = mendOver(holdsLater) })},
 		{rule: "one share is committed at an epoch", seenIn: "two lines at once", rules: change(func(r *rules) { r.mend = mendOver(holdsFork) })},
+		{rule: "what a batch creates is there before its name", seenIn: "push and pull, in batches", rules: pageRules, breakage: breakage{nameFirst: true}},
 		{rule: "the new share is durable before it is named", seenIn: "obey", rules: pageRules, breakage: breakage{unconfirmed: true}},
 		{rule: "the new share is named before the old is erased", seenIn: "obey", rules: pageRules, breakage: breakage{eraseFirst: true}},
 		{rule: "only what follows a share releases it", seenIn: "release for another line", rules: change(func(r *rules) {
@@ -1240,8 +1298,9 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 	} {
 		t.Run(without.rule, func(t *testing.T) {
 			t.Parallel()
-			i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == without.seenIn })
-			_, violation := explore(t, scenarios[i], without.rules, without.breakage)
+			all := append(batched(), scenarios...)
+			i := slices.IndexFunc(all, func(s scenario) bool { return s.name == without.seenIn })
+			_, violation := explore(t, all[i], without.rules, without.breakage)
 			if violation == nil {
 				t.Fatalf("%q does not notice that the rule is gone", without.seenIn)
 			}

@@ -73,10 +73,12 @@ type Config struct {
 
 // Node is one guardian over its storage. It is safe for concurrent use.
 type Node struct {
-	store  backend.Backend
-	sealer *integrity.Sealer
-	cfg    Config
-	log    *slog.Logger
+	store backend.Backend
+	// batcher is the storage if it is one.
+	batcher backend.Batcher
+	sealer  *integrity.Sealer
+	cfg     Config
+	log     *slog.Logger
 
 	rules      rules
 	newAttempt func() string
@@ -141,8 +143,9 @@ func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node
 	if err != nil {
 		return nil, err
 	}
+	batcher, _ := store.(backend.Batcher)
 	return &Node{
-		store: store, sealer: sealer, cfg: cfg, log: cfg.Logger,
+		store: store, batcher: batcher, sealer: sealer, cfg: cfg, log: cfg.Logger,
 		rules: pageRules, newAttempt: randomAttempt,
 		background: newBackground(cfg.RequestTimeout, cfg.Logger),
 		guesses:    guesses,
@@ -215,6 +218,11 @@ func (s stored) standing() standing {
 // version object that does not verify is quarantined.
 func (n *Node) readCommit(ctx context.Context, slot Slot) (stored, error) {
 	from, err := n.fetchCommit(ctx, slot)
+	return n.judgeFetched(ctx, slot, from, err)
+}
+
+// judgeFetched turns what fetchCommit returns into what readCommit does.
+func (n *Node) judgeFetched(ctx context.Context, slot Slot, from stored, err error) (stored, error) {
 	switch {
 	case err == nil:
 		return from, nil
@@ -230,18 +238,22 @@ func (n *Node) readCommit(ctx context.Context, slot Slot) (stored, error) {
 // unjudged. With those of integrity comes what does not open.
 func (n *Node) fetchCommit(ctx context.Context, slot Slot) (stored, error) {
 	data, rev, err := n.store.Get(ctx, slot.commitKey())
-	if errors.Is(err, backend.ErrNotFound) {
+	return n.openFetched(ctx, slot, backend.Got{Data: data, Rev: rev, Err: err})
+}
+
+func (n *Node) openFetched(ctx context.Context, slot Slot, got backend.Got) (stored, error) {
+	if errors.Is(got.Err, backend.ErrNotFound) {
 		n.guesses.Remove(slot)
 		return stored{}, nil
 	}
-	if err != nil {
-		return stored{}, err
+	if got.Err != nil {
+		return stored{}, got.Err
 	}
-	c, err := openCommit(ctx, n.sealer, slot, data)
+	c, err := openCommit(ctx, n.sealer, slot, got.Data)
 	if err == nil {
 		n.guesses.Add(slot, c)
 	}
-	return stored{commit: c, rev: rev, raw: data}, err
+	return stored{commit: c, rev: got.Rev, raw: got.Data}, err
 }
 
 // isDamage tells what says that the data is not what was sealed from what says

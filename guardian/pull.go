@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
 	"github.com/vault-guardian/guardian/integrity"
 )
 
@@ -77,11 +78,14 @@ func (n *Node) readWithGuess(ctx context.Context, slot Slot, version *uint64) (f
 		from, err = n.readCommit(ctx, slot)
 		return from, loaded{}, err
 	}
-	sideBySide(
-		func() { from, err = n.readCommit(ctx, slot) },
-		func() { got = n.loadAs(ctx, slot, g) },
-	)
-	return from, got, err
+	all := backend.GetEach(ctx, n.store, slot.commitKey(), slot.shareKey(g), slot.checksumKey(g))
+	from, err = n.openFetched(ctx, slot, all[0])
+	from, err = n.judgeFetched(ctx, slot, from, err)
+	if err != nil {
+		return from, loaded{}, err
+	}
+	share, st, errLoad := n.openGeneration(ctx, slot, g, all[1], all[2])
+	return from, loaded{g, share, st, errLoad}, nil
 }
 
 // loaded is one generation as it was read, or why it could not be.
@@ -100,16 +104,15 @@ func (n *Node) loadAs(ctx context.Context, slot Slot, g generation) loaded {
 // load reads and verifies one generation. Errors are the backend's and
 // integrity's, unjudged: see faulty.
 func (n *Node) load(ctx context.Context, slot Slot, g generation) (Share, integrity.Statement, error) {
-	var data, sealed []byte
-	var errShare, errChecksum error
-	sideBySide(
-		func() { data, _, errShare = n.store.Get(ctx, slot.shareKey(g)) },
-		func() { sealed, _, errChecksum = n.store.Get(ctx, slot.checksumKey(g)) },
-	)
-	if err := errors.Join(errShare, errChecksum); err != nil {
+	all := backend.GetEach(ctx, n.store, slot.shareKey(g), slot.checksumKey(g))
+	return n.openGeneration(ctx, slot, g, all[0], all[1])
+}
+
+func (n *Node) openGeneration(ctx context.Context, slot Slot, g generation, share, checksum backend.Got) (Share, integrity.Statement, error) {
+	if err := errors.Join(share.Err, checksum.Err); err != nil {
 		return Share{}, integrity.Statement{}, fmt.Errorf("reading generation %s: %w", g, err)
 	}
-	st, err := n.sealer.OpenStatement(ctx, sealed, data)
+	st, err := n.sealer.OpenStatement(ctx, checksum.Data, share.Data)
 	if err != nil {
 		return Share{}, integrity.Statement{}, fmt.Errorf("opening generation %s: %w", g, err)
 	}
@@ -118,7 +121,7 @@ func (n *Node) load(ctx context.Context, slot Slot, g generation) (Share, integr
 		return Share{}, integrity.Statement{}, fmt.Errorf("%w: generation %s holds what was sealed for another place", integrity.ErrMismatch, g)
 	}
 	return Share{
-		Data: data, Version: st.Version, Threshold: st.Threshold,
+		Data: share.Data, Version: st.Version, Threshold: st.Threshold,
 		Split: st.Split, Manifest: st.Manifest, Epoch: st.Epoch, Chain: st.Certificate,
 	}, st, nil
 }

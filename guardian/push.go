@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/vault-guardian/guardian/api"
@@ -29,24 +28,24 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 	if err != nil {
 		return err
 	}
-	ours := generation{version: share.Version, attempt: n.newAttempt()}
+	p := &pushing{Node: n, slot: slot, share: share, by: by, ours: generation{version: share.Version, attempt: n.newAttempt()}}
 	started := time.Now()
-	from, err := n.begin(ctx, slot, ours, share, by)
+	from, err := p.begin(ctx)
 	if err != nil {
-		n.abandon(slot, ours)
+		p.abandon()
 		return err
 	}
 	doubt := false // whether a compare-and-swap of ours may have been applied
 	var lost error // why the last one failed
 	for range maxDecisions {
-		next, err := n.decide(ctx, slot, ours, share, by, from, doubt)
+		next, err := p.decide(ctx, from, doubt)
 		if err != nil {
 			return err
 		}
 		if !n.rules.mayCommit(time.Since(started), n.cfg.RequestTimeout) {
 			return unavailable("committing", errors.New("the request took too long to be committed safely"))
 		}
-		lost = n.swap(ctx, slot, from.rev, next)
+		lost = p.swap(ctx, from, next)
 		if lost == nil {
 			n.committed(slot, from.commit, next, share)
 			return nil
@@ -56,10 +55,10 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 		if from, err = n.readCommit(ctx, slot); err != nil {
 			return err
 		}
-		if !doubt && !from.commit.names(ours) {
+		if !doubt && !from.commit.names(p.ours) {
 			continue
 		}
-		switch n.rules.resolve(from.commit, from.rev == base, ours) {
+		switch n.rules.resolve(from.commit, from.rev == base, p.ours) {
 		case outcomeCommitted:
 			n.committed(slot, before(from.commit), from.commit, share)
 			return nil
@@ -72,59 +71,123 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 	return unavailable("committing", fmt.Errorf("giving up after %d attempts: %w", maxDecisions, lost))
 }
 
+// pushing is a push under way.
+type pushing struct {
+	*Node
+	slot  Slot
+	share Share
+	by    Caller
+	ours  generation
+	// unwritten are the objects of the generation as long as they are not put: a
+	// [backend.Batcher] puts them together with `version`. written: some may be
+	// there.
+	unwritten []backend.Object
+	written   bool
+}
+
+// begin reads `version`. Side by side it puts the objects of the generation, where
+// that is not done together with the compare-and-swap.
+func (p *pushing) begin(ctx context.Context) (from stored, err error) {
+	now := time.Now().UnixNano()
+	p.share.CreatedNS, p.share.UpdatedNS = now, now
+	checksum, err := p.sealShare(p.slot, p.ours, p.share, standing{}.after(p.by, p.share))
+	if err != nil {
+		return stored{}, err
+	}
+	if p.batcher != nil {
+		p.unwritten = []backend.Object{
+			{Key: p.slot.shareKey(p.ours), Data: p.share.Data},
+			{Key: p.slot.checksumKey(p.ours), Data: checksum},
+		}
+		return p.readCommit(ctx, p.slot)
+	}
+	p.written = true
+	var errRead, errWrite error
+	backend.SideBySide(
+		func() { from, errRead = p.readCommit(ctx, p.slot) },
+		func() { errWrite = p.create(ctx, p.slot, p.ours, p.share.Data, checksum) },
+	)
+	return from, cmp.Or(errRead, errWrite)
+}
+
 // decide returns what `version` shall say next, or why not, and then has our
 // objects dropped. While a compare-and-swap of ours may still land on what is
 // stored, that state was found to admit us: it is neither asked about again nor
 // are our objects touched.
-func (n *Node) decide(ctx context.Context, slot Slot, ours generation, share Share, by Caller, from stored, doubt bool) (*commit, error) {
+func (p *pushing) decide(ctx context.Context, from stored, doubt bool) (*commit, error) {
 	if !doubt {
-		if err := n.admitPush(ctx, slot, share, by, from); err != nil {
-			n.dropGeneration(ctx, slot, ours)
+		if err := p.admitPush(ctx, p.slot, p.share, p.by, from); err != nil {
+			p.dropOurs(ctx)
 			return nil, err
 		}
 	}
-	next, ok := n.rules.push(from.commit, ours, n.cfg.Retain)
+	next, ok := p.rules.push(from.commit, p.ours, p.cfg.Retain)
 	if !ok {
-		return nil, n.refuse(ctx, slot, ours, share, by, from)
+		return nil, p.refuse(ctx, from)
 	}
-	next.standing = from.standing().after(by, share)
+	next.standing = from.standing().after(p.by, p.share)
 	if !doubt {
-		if err := n.roomForShare(ctx, slot, share, next); err != nil {
-			n.dropGeneration(ctx, slot, ours)
+		if err := p.roomForShare(ctx, p.slot, p.share, next, p.unwritten...); err != nil {
+			p.dropOurs(ctx)
 			return nil, err
 		}
 	}
 	return next, nil
 }
 
-// abandon drops the objects of a push that `version` does not name and never
-// will.
-func (n *Node) abandon(slot Slot, ours generation) {
-	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
+// swap is the compare-and-swap of `version`.
+func (p *pushing) swap(ctx context.Context, from stored, next *commit) error {
+	if p.batcher == nil {
+		return p.Node.swap(ctx, p.slot, from.rev, next)
+	}
+	data, err := sealCommit(p.sealer, p.slot, next)
+	if err != nil {
+		return fmt.Errorf("sealing commit: %w", err)
+	}
+	p.written = true
+	_, err = p.batcher.Apply(ctx, backend.Batch{
+		Create: p.unwritten,
+		Put:    backend.Object{Key: p.slot.commitKey(), Data: data},
+		Rev:    from.rev,
+		Drop:   p.replaced(from.commit, next),
+	})
+	return err
 }
 
-// begin puts the objects of a generation and reads `version` side by side.
-// They are created, so that a request which lands late undoes no Rekey.
-func (n *Node) begin(ctx context.Context, slot Slot, ours generation, share Share, by Caller) (stored, error) {
-	now := time.Now().UnixNano()
-	share.CreatedNS, share.UpdatedNS = now, now
-	checksum, err := n.sealShare(slot, ours, share, standing{}.after(by, share))
-	if err != nil {
-		return stored{}, err
+// replaced are the objects that one commit names and the next does not.
+func (p *pushing) replaced(before, next *commit) (keys []string) {
+	for _, g := range before.named() {
+		if !next.names(g) {
+			keys = append(keys, p.slot.shareKey(g), p.slot.checksumKey(g))
+		}
 	}
-	var from stored
-	var errRead, errWrite error
-	sideBySide(
-		func() { from, errRead = n.readCommit(ctx, slot) },
-		func() { errWrite = n.create(ctx, slot, ours, share.Data, checksum) },
-	)
-	return from, cmp.Or(errRead, errWrite)
+	return keys
+}
+
+// dropOurs removes objects that `version` does not name and never will.
+func (p *pushing) dropOurs(ctx context.Context) {
+	if p.written {
+		p.dropGeneration(ctx, p.slot, p.ours)
+	}
+}
+
+// abandon is dropOurs, later.
+func (p *pushing) abandon() {
+	if p.written {
+		p.Node.abandon(p.slot, p.ours)
+	}
+}
+
+// abandon drops the objects of a generation that `version` does not name and
+// never will.
+func (n *Node) abandon(slot Slot, ours generation) {
+	n.background.do(func(ctx context.Context) { n.dropGeneration(ctx, slot, ours) })
 }
 
 // create puts the objects of a generation that nobody else can name.
 func (n *Node) create(ctx context.Context, slot Slot, ours generation, data, checksum []byte) error {
 	var errShare, errChecksum error
-	sideBySide(
+	backend.SideBySide(
 		func() { _, errShare = n.store.Put(ctx, slot.shareKey(ours), data, backend.Revision{}) },
 		func() { _, errChecksum = n.store.Put(ctx, slot.checksumKey(ours), checksum, backend.Revision{}) },
 	)
@@ -168,6 +231,11 @@ func (n *Node) committed(slot Slot, before, now *commit, share Share) {
 	if before == nil || before.live == nil {
 		n.census.add(1)
 	}
+	// A batch has dropped what it replaced. Where there is more, a crash has left it
+	// for the next Walk.
+	if n.batcher != nil && !n.marked.has(slot) {
+		return
+	}
 	n.background.do(func(ctx context.Context) {
 		n.unmark(ctx, slot)
 		n.dropReplaced(ctx, slot, before, now)
@@ -184,16 +252,16 @@ func before(c *commit) *commit {
 
 // refuse answers a push that is not above the stored version, and drops its
 // objects, which nothing will ever name.
-func (n *Node) refuse(ctx context.Context, slot Slot, ours generation, share Share, by Caller, from stored) error {
+func (p *pushing) refuse(ctx context.Context, from stored) error {
 	conflict := &api.VersionConflictError{Current: from.commit.current}
-	if from.commit.live != nil && from.commit.current == share.Version {
-		same, err := n.sameAsStored(ctx, slot, share, by, from)
+	if from.commit.live != nil && from.commit.current == p.share.Version {
+		same, err := p.sameAsStored(ctx, p.slot, p.share, p.by, from)
 		if err != nil {
 			return err
 		}
 		conflict.Stored = same
 	}
-	n.abandon(slot, ours)
+	p.abandon()
 	return conflict
 }
 
@@ -244,27 +312,4 @@ func (n *Node) makeDurable(ctx context.Context, slot Slot, from stored) error {
 		return unavailable("making commit durable", err)
 	}
 	return nil
-}
-
-// sideBySide runs the functions at the same time and waits for all. A panic
-// comes back in the caller's goroutine, where the server can answer for it.
-func sideBySide(functions ...func()) {
-	var wg sync.WaitGroup
-	panics := make(chan any, len(functions))
-	for _, f := range functions {
-		wg.Go(func() {
-			defer func() {
-				if p := recover(); p != nil {
-					panics <- p
-				}
-			}()
-			f()
-		})
-	}
-	wg.Wait()
-	select {
-	case p := <-panics:
-		panic(p)
-	default:
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/backend"
 )
 
 // MaxNames is how many named secrets one identity can have. Deleted ones do not
@@ -118,9 +119,9 @@ func (n *Node) state(ctx context.Context, slot Slot) (written, live bool, err er
 
 // roomForShare refuses a push after which more than MaxBytes would be kept for
 // the identity: shares, and the statements with the manifests in them. Of the
-// slot itself only what next names counts; elsewhere what cleaning has not
-// dropped yet counts as well.
-func (n *Node) roomForShare(ctx context.Context, slot Slot, share Share, next *commit) error {
+// slot itself only what next names counts, stored or still unwritten; elsewhere
+// what cleaning has not dropped yet counts as well.
+func (n *Node) roomForShare(ctx context.Context, slot Slot, share Share, next *commit, unwritten ...backend.Object) error {
 	if n.cfg.MaxBytes == 0 {
 		return nil
 	}
@@ -129,12 +130,16 @@ func (n *Node) roomForShare(ctx context.Context, slot Slot, share Share, next *c
 		return full // whatever else there is
 	}
 	var kept int64
+	own := make(map[string]bool, len(unwritten))
+	for _, object := range unwritten {
+		own[object.Key], kept = true, kept+int64(len(object.Data))
+	}
 	for _, prefix := range []string{Slot{Identity: slot.Identity}.prefix(), vaultOf(slot.Identity)} {
 		for entry, err := range n.store.List(ctx, prefix, "") {
 			if err != nil {
 				return unavailable("adding up what is kept", err)
 			}
-			if !strings.HasSuffix(entry.Key, "/version") && !replaced(slot, next, entry.Key) {
+			if !own[entry.Key] && !strings.HasSuffix(entry.Key, "/version") && !replaced(slot, next, entry.Key) {
 				kept += entry.Size
 			}
 		}
