@@ -20,9 +20,11 @@ const maxBodiesInMemory = 128 << 20
 
 const bodyKey = "body"
 
-// bodyOf returns what readBody has read.
-func bodyOf(c echo.Context) []byte {
+// takeBody returns what readBody has read, once: the call does not keep it in
+// memory while it is carried out.
+func takeBody(c echo.Context) []byte {
 	body, _ := c.Get(bodyKey).([]byte)
+	c.Set(bodyKey, nil)
 	return body
 }
 
@@ -42,13 +44,36 @@ func (s *server) readBody(limit int64) echo.MiddlewareFunc {
 				defer account.close()
 				from = account
 			}
-			body, err := io.ReadAll(from)
+			body, err := readAll(from, request.ContentLength)
 			if err != nil {
 				return s.readError(c, err)
 			}
 			c.Set(bodyKey, body)
-			defer c.Set(bodyKey, nil) // who comes later does not keep it in memory
+			defer c.Set(bodyKey, nil) // where nobody took it
 			return next(c)
+		}
+	}
+}
+
+// readAll is [io.ReadAll] for a body whose length was announced, -1 for one whose
+// was not: nothing is allocated beyond that, nor much more than has arrived.
+func readAll(from io.Reader, length int64) ([]byte, error) {
+	body := make([]byte, 0, 512)
+	for {
+		if len(body) == cap(body) {
+			longer := 2 * cap(body)
+			if rest := length + 1; rest > int64(cap(body)) && rest < int64(longer) { // 1 to meet the end in
+				longer = int(rest)
+			}
+			body = append(make([]byte, 0, longer), body...)
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			return body, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 }

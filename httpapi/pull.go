@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 
 	"github.com/vault-guardian/guardian/api"
@@ -22,16 +21,20 @@ func parsePull(r api.PullRequest) (lookup, error) {
 	return lookup{a, r.Version, r.Epoch}, err
 }
 
-func (s *server) pull(ctx context.Context, by guardian.Caller, l lookup) (api.PullResponse, error) {
+// pulled is [api.PullResponse], with bytes that are made base64 where they are
+// written, and not in a copy.
+type pulled struct {
+	Share     []byte `json:"share"`
+	Version   uint64 `json:"version"`
+	Threshold int    `json:"threshold"`
+	Split     string `json:"split,omitempty"`
+	Epoch     uint64 `json:"epoch"`
+	Manifest  []byte `json:"manifest,omitempty"`
+}
+
+func (s *server) pull(ctx context.Context, by guardian.Caller, l lookup) (pulled, error) {
 	share, err := s.fetch(ctx, by, l)
-	return api.PullResponse{
-		Share:     base64.StdEncoding.EncodeToString(share.Data),
-		Version:   share.Version,
-		Threshold: share.Threshold,
-		Split:     share.Split,
-		Epoch:     share.Epoch,
-		Manifest:  base64.StdEncoding.EncodeToString(share.Manifest),
-	}, err
+	return pulled{share.Data, share.Version, share.Threshold, share.Split, share.Epoch, share.Manifest}, err
 }
 
 // fetch pulls and logs.

@@ -22,7 +22,7 @@ func serve[Request any, Valid question, Response any](
 	answer func(context.Context, guardian.Caller, Valid) (Response, error),
 ) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		request, err := decode[Request](bodyOf(c))
+		request, err := decode[Request](takeBody(c))
 		if err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func serve[Request any, Valid question, Response any](
 // serveOpen is a call with a body that asks for nothing of anybody's.
 func serveOpen[Request, Response any](s *server, answer func(Request) (Response, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		request, err := decode[Request](bodyOf(c))
+		request, err := decode[Request](takeBody(c))
 		if err != nil {
 			return err
 		}
