@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -25,6 +26,7 @@ type plan struct {
 	turns                 int
 	shares                int
 	s3                    bool
+	only                  *regexp.Regexp
 }
 
 func main() {
@@ -46,9 +48,14 @@ func run(ctx context.Context) error {
 	flag.IntVar(&p.turns, "turns", 10, "turns of each of two")
 	flag.IntVar(&p.shares, "shares", 2000, "shares in the storage that is compared with an empty one; 0 leaves it out")
 	flag.BoolVar(&p.s3, "s3", true, "measure on S3 servers too")
+	only := flag.String("only", "", "measure only the parts whose name matches this expression: throughput, tail, memory, many, profiles")
 	flag.Parse()
 	if *bare != "" {
 		return serveBare(ctx, *bare, flag.Arg(0))
+	}
+	var err error
+	if p.only, err = regexp.Compile(*only); err != nil {
+		return fmt.Errorf("-only: %w", err)
 	}
 	p.guardian, p.guardianctl = filepath.Join(*programs, "guardian"), filepath.Join(*programs, "guardianctl")
 	var tables bytes.Buffer
@@ -80,13 +87,22 @@ func measure(ctx context.Context, out io.Writer, p plan) (err error) {
 	if p.s3 {
 		storages = append(slices.Clone(own), onVersity, onMinIO)
 	}
-	return errors.Join(
-		b.throughput(ctx, storages),
-		b.tail(ctx, own),
-		b.memory(ctx, own),
-		b.many(ctx, own),
-		b.profiles(ctx, own),
-	)
+	for _, part := range []struct {
+		name     string
+		measure  func(context.Context, []storage) error
+		storages []storage
+	}{
+		{"throughput", b.throughput, storages},
+		{"tail", b.tail, own},
+		{"memory", b.memory, own},
+		{"many", b.many, own},
+		{"profiles", b.profiles, own},
+	} {
+		if p.only.MatchString(part.name) {
+			err = errors.Join(err, part.measure(ctx, part.storages))
+		}
+	}
+	return err
 }
 
 // each measures on one storage after the other, and goes on when it could not on one.
