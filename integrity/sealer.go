@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"log/slog"
 	"sync"
 	"time"
@@ -47,7 +48,30 @@ type Sealer struct {
 
 	mu   sync.RWMutex // guards what follows
 	ring *Keyring
-	keys map[derivation][]byte
+	keys map[derivation]*macs
+}
+
+// macs are HMACs under one key, to be used again: setting one up costs more than
+// what is sealed, most often.
+type macs struct{ sync.Pool }
+
+func newMACs(key []byte) *macs {
+	return &macs{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// sum computes HMAC-SHA256 over the parts, each behind its length as 64-bit
+// big-endian, so that no two lists of parts give the same input.
+func (m *macs) sum(parts [][]byte) []byte {
+	mac := m.Get().(hash.Hash) //nolint:forcetypeassert // New makes nothing else
+	defer m.Put(mac)
+	mac.Reset()
+	var length [8]byte
+	for _, part := range parts {
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		mac.Write(length[:])
+		mac.Write(part)
+	}
+	return mac.Sum(nil)
 }
 
 type derivation struct{ keyID, label string }
@@ -116,7 +140,7 @@ func (s *Sealer) fetch(ctx context.Context) error {
 			return err
 		}
 	}
-	s.ring, s.keys = ring, map[derivation][]byte{}
+	s.ring, s.keys = ring, map[derivation]*macs{}
 	return nil
 }
 
@@ -234,24 +258,16 @@ func (s *Sealer) refetchNow(ctx context.Context) {
 	}
 }
 
-// tag computes HMAC-SHA256 over the parts, each behind its length as 64-bit
-// big-endian, so that no two lists of parts give the same input.
+// tag is the HMAC over the parts under the key of a label.
 func (s *Sealer) tag(keyID, label string, parts [][]byte) ([]byte, error) {
 	key, err := s.derive(keyID, label)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, key)
-	var length [8]byte
-	for _, part := range parts {
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		mac.Write(length[:])
-		mac.Write(part)
-	}
-	return mac.Sum(nil), nil
+	return key.sum(parts), nil
 }
 
-func (s *Sealer) derive(keyID, label string) ([]byte, error) {
+func (s *Sealer) derive(keyID, label string) (*macs, error) {
 	id := derivation{keyID, label}
 	s.mu.RLock()
 	key, ring := s.keys[id], s.ring
@@ -263,10 +279,11 @@ func (s *Sealer) derive(keyID, label string) ([]byte, error) {
 	if master == nil {
 		return nil, fmt.Errorf("%w: %q", ErrKeyUnknown, keyID)
 	}
-	key, err := hkdf.Key(sha256.New, master, nil, "guardian/v1/"+label+"\x00"+s.nodeID, sha256.Size)
+	derived, err := hkdf.Key(sha256.New, master, nil, "guardian/v1/"+label+"\x00"+s.nodeID, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("deriving key: %w", err)
 	}
+	key = newMACs(derived)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ring == ring {
