@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
 const idleConnections, busyConnections = 1000, 64
@@ -20,10 +21,11 @@ func (b *benchmark) memory(ctx context.Context, storages []storage) error {
 ### Memory
 
 Resident memory of the guardian's process in MiB, after %v each: at the end, and the most
-there ever was (VmRSS, VmHWM).
+there ever was (VmRSS, VmHWM); and the most without pages of files (RssAnon), which are
+the program and the file of bolt, and which the kernel takes back when it needs room.
 
-| storage | | at the end | most |
-|---|---|---|---|
+| storage | | at the end | most | most without files |
+|---|---|---|---|---|
 `, b.duration)
 	return each(ctx, storages, b.memoryOn)
 }
@@ -38,40 +40,66 @@ func (b *benchmark) memoryOn(ctx context.Context, s storage) error {
 		{fmt.Sprintf("%d connections that are idle, %d busy with one push for nine pulls of 1 KiB", idleConnections, busyConnections), idleConnections, []string{"--size", "1KiB"}},
 		{fmt.Sprintf("%d connections busy with one push for nine pulls of 512 KiB", busyConnections), 0, []string{"--size", "512KiB"}},
 	} {
-		now, most, err := b.memoryUnder(ctx, s, of.idle, of.args)
+		used, err := b.memoryUnder(ctx, s, of.idle, of.args)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(b.out, "| %s | %s | %.0f | %.0f |\n", s.name, of.name, now, most)
+		fmt.Fprintf(b.out, "| %s | %s | %.0f | %.0f | %.0f |\n", s.name, of.name, used.now, used.most, used.mostOwn)
 	}
 	return nil
 }
 
-func (b *benchmark) memoryUnder(ctx context.Context, s storage, idle int, args []string) (now, most float64, err error) {
+// usage is memory in MiB.
+type usage struct{ now, most, mostOwn float64 }
+
+func (b *benchmark) memoryUnder(ctx context.Context, s storage, idle int, args []string) (usage, error) {
 	_, guardian, err := b.startOn(ctx, s)
 	if err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
 	if err := guardian.ready(ctx); err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
+	watched := guardian.watchMemory()
 	for range idle {
 		connection, err := guardian.connect(ctx)
 		if err != nil {
-			return 0, 0, fmt.Errorf("an idle connection: %w", err)
+			return usage{}, fmt.Errorf("an idle connection: %w", err)
 		}
 		defer connection.Close()
 	}
 	if args != nil {
 		args = append([]string{"--connections", fmt.Sprint(busyConnections), "--timeout", "60s"}, args...)
 		if _, err := b.load(ctx, guardian, args...); err != nil {
-			return 0, 0, err
+			return usage{}, err
 		}
 	}
-	if now, most, err = guardian.resident(); err != nil {
-		return 0, 0, err
+	memory, err := guardian.memory()
+	if err != nil {
+		return usage{}, err
 	}
-	return now, most, guardian.stop()
+	return usage{memory["VmRSS"], memory["VmHWM"], watched()}, guardian.stop()
+}
+
+// watchMemory finds the most that the process has of its own, of which the kernel
+// keeps no account, until what it returns is called.
+func (s *server) watchMemory() func() (mostOwn float64) {
+	stop, most := make(chan struct{}), make(chan float64)
+	go func() {
+		var own float64
+		for {
+			if memory, err := s.memory(); err == nil {
+				own = max(own, memory["RssAnon"])
+			}
+			select {
+			case <-stop:
+				most <- own
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() float64 { close(stop); return <-most }
 }
 
 // connect makes a connection, has one request answered over it, and leaves it open.

@@ -174,24 +174,21 @@ func (s *server) processorTime() (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(errUser, errSystem)
 }
 
-var memoryLines = regexp.MustCompile(`(?m)^(VmHWM|VmRSS):\s+(\d+) kB$`)
+var memoryLines = regexp.MustCompile(`(?m)^(VmHWM|VmRSS|RssAnon):\s+(\d+) kB$`)
 
-// resident is how much memory a process has now, and had at most, in MiB.
-func (s *server) resident() (now, most float64, err error) {
+// memory is what the kernel says of it, in MiB, by its names.
+func (s *server) memory() (map[string]float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
+	all := map[string]float64{}
 	for _, line := range memoryLines.FindAllStringSubmatch(string(text), -1) {
 		kib, err := strconv.ParseFloat(line[2], 64)
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
-		if line[1] == "VmHWM" {
-			most = kib / 1024
-		} else {
-			now = kib / 1024
-		}
+		all[line[1]] = kib / 1024
 	}
-	return now, most, nil
+	return all, nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ func run(ctx context.Context, cfg *Config) error {
 	log.Info("vault-guardian v"+api.Version+" starting", "version", api.Version)
 	log.Info("config: "+cfg.source, "source", cfg.source)
 	setMemoryLimit(log)
+	defer runtime.KeepAlive(paceCollector())
 
 	o, err := open(ctx, cfg, log)
 	if err != nil {
