@@ -163,7 +163,7 @@ func (n *Node) generations(ctx context.Context, slot Slot) (listing, error) {
 		if err != nil {
 			continue
 		}
-		age := time.Since(entry.ModTime)
+		age := n.ages.of(slot, g, entry.ModTime)
 		youngest, seen := found.ages[g]
 		if found.whole[g] = seen; !seen || age < youngest {
 			found.ages[g] = age

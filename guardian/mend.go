@@ -107,6 +107,7 @@ func (n *Node) mend(ctx context.Context, slot Slot, share Share) error {
 	if !next.names(ours) {
 		return n.restore(ctx, slot, share, from, next)
 	}
+	defer n.ages.write(slot, ours)()
 	started := time.Now()
 	if err := n.prepareMend(ctx, slot, share, ours, from, next); err != nil {
 		n.abandon(slot, ours)

@@ -83,6 +83,7 @@ type Node struct {
 	rules      rules
 	newAttempt func() string
 	background *background
+	ages       *ages
 	// guesses holds commits read lately. They are never believed: they only
 	// let a pull fetch the objects while it reads `version`.
 	guesses *lru.Cache[Slot, *commit]
@@ -148,6 +149,7 @@ func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node
 		store: store, batcher: batcher, sealer: sealer, cfg: cfg, log: cfg.Logger,
 		rules: pageRules, newAttempt: randomAttempt,
 		background: newBackground(cfg.RequestTimeout, cfg.Logger),
+		ages:       newAges(),
 		guesses:    guesses,
 		manifests:  manifests,
 		records:    records,

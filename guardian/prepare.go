@@ -63,6 +63,7 @@ func (n *Node) prepare(ctx context.Context, slot Slot, share Share, r *record.Re
 			return n.faulty(ctx, slot, g, err)
 		}
 	}
+	defer n.ages.write(slot, ours)()
 	if err := n.prepareMend(ctx, slot, share, ours, there.stored, next); err != nil {
 		n.abandon(slot, ours)
 		return err

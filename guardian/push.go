@@ -29,6 +29,7 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 		return err
 	}
 	p := &pushing{Node: n, slot: slot, share: share, by: by, ours: generation{version: share.Version, attempt: n.newAttempt()}}
+	defer n.ages.write(slot, p.ours)()
 	started := time.Now()
 	from, err := p.begin(ctx)
 	if err != nil {

@@ -74,10 +74,11 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-func buildGuardian(t *testing.T) string {
+func buildGuardian(t *testing.T, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "guardian")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	args := slices.Concat([]string{"build", "-o", binary}, flags, []string{"."})
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	return binary
