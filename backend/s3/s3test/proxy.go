@@ -28,6 +28,7 @@ type Proxy struct {
 	Server
 
 	behind    Server
+	listener  *httptest.Server
 	transport *http.Transport
 	signer    *v4.Signer
 	inject    atomic.Pointer[func(Request) Fault]
@@ -50,13 +51,13 @@ func NewProxy(t testing.TB, to *Server) *Proxy {
 		},
 		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }), // as S3 wants it
 	}
-	listener := httptest.NewServer(http.HandlerFunc(p.serve))
+	p.listener = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(func() {
-		listener.CloseClientConnections()
-		listener.Close()
+		p.Disconnect()
+		p.listener.Close()
 		p.transport.CloseIdleConnections()
 	})
-	p.Endpoint = listener.URL
+	p.Endpoint = p.listener.URL
 	return p
 }
 
@@ -70,6 +71,10 @@ func (p *Proxy) Inject(f func(Request) Fault) {
 	}
 	p.inject.Store(&f)
 }
+
+// Disconnect closes the connections of all clients, whatever goes on there. They
+// may open others at once.
+func (p *Proxy) Disconnect() { p.listener.CloseClientConnections() }
 
 // Requests returns the requests since the start or the last Reset, those under
 // way included, in the order they arrived. A request is there with its End and

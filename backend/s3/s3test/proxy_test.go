@@ -387,3 +387,21 @@ func TestProxySendsOnce(t *testing.T) {
 		t.Errorf("the server saw %d requests, want 2", got)
 	}
 }
+
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	proxy := s3test.NewProxy(t, s3test.Fake(t))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(proxy.Endpoint, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	b := newBucket(t, &proxy.Server) // the proxy has taken conn before this one's
+	proxy.Disconnect()
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection is still there")
+	}
+	if err := b.put(t.Context(), "key", "data", true); err != nil {
+		t.Errorf("there is no other connection: %v", err)
+	}
+}

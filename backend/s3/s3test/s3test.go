@@ -32,6 +32,8 @@ type Server struct {
 	AccessKey, SecretKey string
 
 	admin string // the program that makes accounts; "" where none does
+
+	process *process // nil where it is none
 }
 
 // ByName returns the same server, called localhost instead of by its address.

@@ -218,3 +218,20 @@ func TestEnvironLeadsToTheServer(t *testing.T) {
 		t.Errorf("ListBuckets() = %v, %v, want %s alone", out, err, name)
 	}
 }
+
+// TestRestart wants the objects of a server to be there after it was killed, for
+// those who knew it before.
+func TestRestart(t *testing.T) {
+	for _, name := range []string{"versitygw", "minio"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := servers[name](t)
+			b := newBucket(t, server).through(t, &s3test.NewProxy(t, server).Server)
+			if err := b.put(t.Context(), "key", "data", true); err != nil {
+				t.Fatal(err)
+			}
+			server.Restart(t)
+			b.holds(t, "key", "data")
+		})
+	}
+}

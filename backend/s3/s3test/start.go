@@ -96,12 +96,26 @@ func (s *Server) start(t testing.TB, binary string, command serverCommand) {
 		s.Endpoint = "http://" + address
 		started := startProcess(t, command(t, binary, s, address))
 		if s.answers(t, started) {
+			s.process = started
 			return
 		}
 		started.stop()
 		failed = started
 	}
 	t.Fatalf("%s does not serve: %v\n%s", binary, failed.err, failed.output.String())
+}
+
+// Restart kills the process of the server and starts it again, as it was and
+// where it was. It returns once the server answers. Not for a Fake.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.process.stop()
+	before := s.process.cmd
+	s.process = startProcess(t, &exec.Cmd{Path: before.Path, Args: before.Args, Env: before.Env})
+	if !s.answers(t, s.process) {
+		s.process.stop()
+		t.Fatalf("%s does not serve again: %v\n%s", before.Path, s.process.err, s.process.output.String())
+	}
 }
 
 // answers waits until the server lists its buckets, and reports false when
