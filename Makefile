@@ -29,6 +29,8 @@ export GUARDIAN_TEST_MINIO := $(MINIO)
 FUZZ_TIME ?= 2s
 SIM_RUNS ?= 20000
 MOVE_RUNS ?= 20000
+SOAK_TIME ?= 1h
+SOAK_SEED ?= 0
 BENCH ?= .
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 IDENTITIES ?= 10000
@@ -213,6 +215,10 @@ model:
 sim: ## simulated clusters, SIM_RUNS seeds of repair and audit and MOVE_RUNS of redistribution
 	go test -count=1 -timeout 12h ./sim -run '^TestSimulation$$' -v -sim.runs=$(SIM_RUNS)
 	go test -count=1 -timeout 12h ./sim -run '^TestMoveSimulation$$' -v -sim.runs=$(MOVE_RUNS)
+
+.PHONY: soak
+soak: $(VERSITYGW) ## SOAK_TIME=1h of load on every storage while guardians are killed, disks are full, buckets fail and clocks jump; by itself: test and test-long have 10 s of it
+	go test ./cmd/guardian -count=1 -timeout 0 -parallel 8 -v -run '^TestSoak$$' -soak.time=$(SOAK_TIME) -soak.seed=$(SOAK_SEED)
 
 .PHONY: fuzz
 fuzz:

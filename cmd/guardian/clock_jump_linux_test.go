@@ -83,14 +83,21 @@ func holdCommit(proxy *s3test.Proxy) (committing, goOn chan struct{}) {
 // scrub has a guardian read all that it stores, which is one identity.
 func scrub(t *testing.T, p *process) {
 	t.Helper()
-	url := "http://" + p.printed("GUARDIAN_ADMIN_LISTEN_ADDR") + "/admin/scrub"
+	url := startScrub(t, p)
+	eventually(t, "it has scrubbed", func() bool {
+		progress := fetch(url)
+		return strings.Contains(progress, `"scrubbed":1`) && strings.Contains(progress, `"running":false`)
+	})
+}
+
+// startScrub returns where to ask how it gets on.
+func startScrub(t *testing.T, p *process) (url string) {
+	t.Helper()
+	url = "http://" + p.printed("GUARDIAN_ADMIN_LISTEN_ADDR") + "/admin/scrub"
 	response, err := http.Post(url, "application/json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	eventually(t, "it has scrubbed", func() bool {
-		progress := fetch(url)
-		return strings.Contains(progress, `"scrubbed":1`) && strings.Contains(progress, `"running":false`)
-	})
+	return url
 }

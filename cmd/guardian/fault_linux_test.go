@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,44 +86,69 @@ func TestDirectoryFaults(t *testing.T) {
 	withFaults(t, directoryFaults)
 }
 
+// TestFullDisk is TestDirectoryFaults for a small file system that is full.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if !mayMount() {
+		if !mountingAgain(t) {
+			t.Log("not tried: TestDirectoryFaults alone tells what becomes of a write without room")
+		}
+		return
+	}
+	withFaults(t, []fault{{name: "directory", refuses: true, unready: true, prepare: fullDisk}})
+}
+
+func fullDisk(t *testing.T) troubled {
+	dir := smallDisk(t, "16m")
+	disk := filling(dir)
+	disk.environ = []string{"GUARDIAN_STORAGE=" + filepath.Join(dir, "storage")}
+	return disk
+}
+
 // inner is what tells a test that it runs on its own in a mount namespace.
 const inner = "TEST_IN_NAMESPACE"
 
-// TestFullDisk is TestDirectoryFaults for a small file system that is full. To
-// mount one without being root it runs in namespaces of its own.
-func TestFullDisk(t *testing.T) {
-	t.Parallel()
-	if os.Getenv(inner) != "" {
-		withFaults(t, []fault{{name: "directory", refuses: true, unready: true, prepare: fullDisk}})
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+func mayMount() bool { return os.Getenv(inner) != "" }
+
+// mountingAgain runs a test once more, in namespaces of its own where it may
+// mount without being root, and reports false where the machine lets nobody.
+func mountingAgain(t *testing.T, args ...string) bool {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], append(args, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=0")...)
 	cmd.Env = append(os.Environ(), inner+"=1")
 	cmd.SysProcAttr = inNamespace(syscall.CLONE_NEWUSER|syscall.CLONE_NEWNS, 0)
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, os.ErrPermission) || bytes.Contains(out, []byte(errNoMount.Error())) {
-		t.Logf("not tried, as this machine lets nobody mount in a namespace (%v): TestDirectoryFaults alone tells what becomes of a write without room", err)
-		return
+	var out bytes.Buffer
+	cmd.Stdout = io.MultiWriter(t.Output(), &out)
+	cmd.Stderr = cmd.Stdout
+	err := cmd.Run()
+	if errors.Is(err, os.ErrPermission) || bytes.Contains(out.Bytes(), []byte(errNoMount.Error())) {
+		t.Logf("this machine lets nobody mount in a namespace: %v", err)
+		return false
 	}
-	t.Logf("%s", out)
 	if err != nil {
 		t.Error(err)
 	}
+	return true
 }
 
 var errNoMount = errors.New("no file system can be mounted")
 
-// fullDisk fills a file system of 16 MiB to the last byte.
-func fullDisk(t *testing.T) troubled {
+// smallDisk is the directory of a file system in memory that is that large.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Fatalf("%v: %v", errNoMount, err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // it ends with the namespace at the latest
+	return dir
+}
+
+// filling leaves no byte of the file system of a directory.
+func filling(dir string) troubled {
 	ballast := filepath.Join(dir, "ballast")
 	return troubled{
-		environ: []string{"GUARDIAN_STORAGE=" + filepath.Join(dir, "storage")},
-		strike:  func(t *testing.T, _ *process) { fill(t, ballast) },
+		strike: func(t *testing.T, _ *process) { fill(t, ballast) },
 		heal: func(t *testing.T, _ *process) {
 			if err := os.Remove(ballast); err != nil {
 				t.Error(err)

@@ -35,30 +35,35 @@ type troubled struct {
 	strike, heal func(t *testing.T, p *process)
 }
 
+// slowly, badly and not at all is how a bucket may serve.
+func slowly(s3test.Request) s3test.Fault {
+	return s3test.Fault{Delay: 10*time.Millisecond + rand.N(1990*time.Millisecond)}
+}
+
+func badly(s3test.Request) s3test.Fault {
+	return []s3test.Fault{
+		{},
+		{Answer: http.StatusInternalServerError, Code: "InternalError"},
+		{Answer: http.StatusInternalServerError, Code: "InternalError", AfterApply: true},
+		{Answer: http.StatusServiceUnavailable, Code: "SlowDown"},
+		{Cut: true},
+		{Cut: true, AfterApply: true},
+	}[rand.IntN(6)]
+}
+
+func notAtAll(s3test.Request) s3test.Fault { return s3test.Fault{Cut: true} }
+
+var fullBucket = ofWrites(s3test.Fault{Answer: http.StatusInsufficientStorage, Code: "XMinioStorageFull"})
+
 // bucketFaults are those of buckets of a server.
 func bucketFaults(server *s3test.Server) []fault {
-	slow := func(s3test.Request) s3test.Fault {
-		return s3test.Fault{Delay: 10*time.Millisecond + rand.N(1990*time.Millisecond)}
-	}
-	failing := func(s3test.Request) s3test.Fault {
-		return []s3test.Fault{
-			{},
-			{Answer: http.StatusInternalServerError, Code: "InternalError"},
-			{Answer: http.StatusInternalServerError, Code: "InternalError", AfterApply: true},
-			{Answer: http.StatusServiceUnavailable, Code: "SlowDown"},
-			{Cut: true},
-			{Cut: true, AfterApply: true},
-		}[rand.IntN(6)]
-	}
 	readOnly := ofWrites(s3test.Fault{Answer: http.StatusForbidden, Code: "AccessDenied"})
-	full := ofWrites(s3test.Fault{Answer: http.StatusInsufficientStorage, Code: "XMinioStorageFull"})
-	gone := func(s3test.Request) s3test.Fault { return s3test.Fault{Cut: true} }
 	return []fault{
-		{name: "slow", prepare: faultyBucket(server, slow)},
-		{name: "failing", refuses: true, prepare: faultyBucket(server, failing)},
+		{name: "slow", prepare: faultyBucket(server, slowly)},
+		{name: "failing", refuses: true, prepare: faultyBucket(server, badly)},
 		{name: "read-only", refuses: true, prepare: faultyBucket(server, readOnly)},
-		{name: "full", refuses: true, prepare: faultyBucket(server, full)},
-		{name: "gone", refuses: true, unready: true, unreadable: true, prepare: faultyBucket(server, gone)},
+		{name: "full", refuses: true, prepare: faultyBucket(server, fullBucket)},
+		{name: "gone", refuses: true, unready: true, unreadable: true, prepare: faultyBucket(server, notAtAll)},
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 // knows what must be there.
 type owner struct {
 	random  *rand.Rand
+	size    func(*rand.Rand) int // of the next share
 	records []*known
 }
 
@@ -45,7 +46,10 @@ type state struct {
 }
 
 func newOwner(n int) *owner {
-	o := &owner{random: rand.New(rand.NewPCG(uint64(n), rand.Uint64()))}
+	o := &owner{
+		random: rand.New(rand.NewPCG(uint64(n), rand.Uint64())),
+		size:   func(r *rand.Rand) int { return 1 + r.IntN(maxCrashShare) },
+	}
 	for i := range identitiesEach {
 		o.records = append(o.records, &known{identity: fmt.Sprintf("%064x", n*identitiesEach+i)})
 	}
@@ -93,7 +97,7 @@ func (o *owner) next(r *known) state {
 	if r.acked.live && o.random.IntN(5) == 0 {
 		return state{version: r.acked.version}
 	}
-	share := make([]byte, 1+o.random.IntN(maxCrashShare))
+	share := make([]byte, o.size(o.random))
 	for i := range share {
 		share[i] = byte(o.random.Uint32())
 	}
@@ -107,8 +111,7 @@ func verb(s state) string {
 	return "delete"
 }
 
-// check pulls: what is there must be what was acknowledged last, or what was
-// cut off after it.
+// check pulls and compares.
 func (r *known) check(t *testing.T, client *crashClient) {
 	t.Helper()
 	found, err := client.pull(r.identity)
@@ -116,11 +119,26 @@ func (r *known) check(t *testing.T, client *crashClient) {
 		t.Errorf("%s: %v", r.identity, err)
 		return
 	}
+	r.compare(t, found)
+}
+
+// compare wants what was found to be what was acknowledged last, or what was cut
+// off after it.
+func (r *known) compare(t *testing.T, found state) {
+	t.Helper()
 	if found.sameShare(r.acked) || r.pending != nil && found.sameShare(*r.pending) {
 		return
 	}
-	t.Errorf("%s holds version %d (live %v, %d bytes); acknowledged was %d (live %v, %d bytes), cut off %+v",
-		r.identity, found.version, found.live, len(found.share), r.acked.version, r.acked.live, len(r.acked.share), r.pending)
+	pending := state{}
+	if r.pending != nil {
+		pending = *r.pending
+	}
+	t.Errorf("%s holds %v; acknowledged was %v, cut off was %v", r.identity, found, r.acked, pending)
+}
+
+// String leaves out the bytes, of which there are too many to read.
+func (s state) String() string {
+	return fmt.Sprintf("version %d (live %v, %d bytes)", s.version, s.live, len(s.share))
 }
 
 // sameShare tells whether a pull cannot tell the states apart.
@@ -187,8 +205,16 @@ func (c *crashClient) send(identity string, s state) (int, []byte, error) {
 
 func (c *crashClient) pull(identity string) (state, error) {
 	status, body, err := c.post(api.RoutePull, api.PullRequest{Identity: identity})
-	if err != nil || status == http.StatusNotFound {
+	if err != nil {
 		return state{}, err
+	}
+	return pulled(status, body)
+}
+
+// pulled is what the answer to a pull says that there is.
+func pulled(status int, body []byte) (state, error) {
+	if status == http.StatusNotFound {
+		return state{}, nil
 	}
 	if status != http.StatusOK {
 		return state{}, fmt.Errorf("pull answered %d %s", status, body)
