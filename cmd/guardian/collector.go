@@ -9,9 +9,9 @@ const (
 	// floor is counted as part of the heap and never touched, so that it takes
 	// address space and no memory.
 	floor = 8 << 20
-	// growth is by how much of what is live, in percent, the heap grows before it is
+	// headroom is by how much of what is live, in percent, the heap grows before it is
 	// collected.
-	growth = 40
+	headroom = 40
 )
 
 // paceCollector has the heap of a guardian collected less often when it is small,
@@ -24,6 +24,6 @@ func paceCollector() (ballast []byte) {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return nil
 	}
-	debug.SetGCPercent(growth)
+	debug.SetGCPercent(headroom)
 	return make([]byte, floor)
 }
