@@ -172,7 +172,7 @@ func (s *staging) sync(dirs map[string]bool) error {
 		group.Go(func() { errs[i] = s.writer.syncFile(file) })
 	}
 	for dir := range dirs {
-		errs = append(errs, s.writer.persist(dir))
+		errs = append(errs, s.writer.persistOnce(dir))
 	}
 	group.Wait()
 	return errors.Join(errs...)

@@ -157,6 +157,23 @@ func (w *writer) persist(dir string) error {
 	return files[last].Close()
 }
 
+// persistOnce is persist for a directory in which nothing else will be made
+// durable: it takes nobody's place among those that are settled.
+func (w *writer) persistOnce(dir string) error {
+	file, err := w.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	var above error
+	var group sync.WaitGroup
+	if dir != "." {
+		group.Go(func() { above = w.persist(path.Dir(dir)) })
+	}
+	err = w.rounds.do(dir, func() error { return w.sync(file) })
+	group.Wait()
+	return errors.Join(err, above, file.Close())
+}
+
 // syncUp makes the entries of dir and its parents durable, side by side, for
 // nothing is acknowledged before all of them are.
 func (w *writer) syncUp(dir string, files []*os.File) error {

@@ -8,7 +8,7 @@ import (
 )
 
 // maxSettled bounds the directories held open.
-const maxSettled = 1024
+const maxSettled = 256
 
 // settled remembers directories whose own entry is known to be on disk, which
 // finding them there does not prove: who made them may have died before the
