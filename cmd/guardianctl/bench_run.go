@@ -10,6 +10,15 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-guardian/guardian/api"
+)
+
+const (
+	// prepareTries is how often storing one of the identities that there are from the
+	// start is tried, and preparePause the first pause between, which doubles.
+	prepareTries = 5
+	preparePause = 300 * time.Millisecond
 )
 
 // benchRun is one run of a plan.
@@ -98,16 +107,10 @@ func (r *benchRun) prepare(ctx context.Context, target *benchTarget) error {
 				if failed.Load() {
 					return nil
 				}
-				err := r.plan.within(ctx, func(ctx context.Context) error {
-					added, err := l.add(ctx)
-					l.kept = append(l.kept, added)
-					return err
-				})
-				if err != nil {
+				if err := r.prepareOne(ctx, l); err != nil {
 					failed.Store(true)
 					return err
 				}
-				r.done.Add(1)
 			}
 			return nil
 		})
@@ -116,6 +119,34 @@ func (r *benchRun) prepare(ctx context.Context, target *benchTarget) error {
 		return &advisedError{exitFailure, fmt.Errorf("storing the identities that there are from the start: %w", err), benchAdvice(codeOf(err), r.plan)}
 	}
 	return nil
+}
+
+// prepareOne stores a first version. Where a guardian says that it could not just now,
+// that is tried with another identity: a storage that was slow once in thousands is
+// what there is to measure, and no reason to measure nothing.
+func (r *benchRun) prepareOne(ctx context.Context, l *lane) error {
+	for tries, pause := 1, preparePause; ; tries, pause = tries+1, 2*pause {
+		err := r.plan.within(ctx, func(ctx context.Context) error {
+			added, err := l.add(ctx)
+			if err == nil {
+				l.kept = append(l.kept, added)
+			}
+			return err
+		})
+		if err == nil {
+			r.done.Add(1)
+			return nil
+		}
+		if tries == prepareTries || !passes(err) {
+			return err
+		}
+		sleepFor(ctx, pause)
+	}
+}
+
+// passes tells what a guardian asks to be tried again from what it will refuse again.
+func passes(err error) bool {
+	return errors.Is(err, api.ErrStorageUnavailable) || errors.Is(err, api.ErrKeyUnavailable) || errors.Is(err, api.ErrOverloaded)
 }
 
 // drive puts a target under load for so long.

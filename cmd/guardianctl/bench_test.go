@@ -6,10 +6,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +153,46 @@ func TestBenchOfAKilledGuardian(t *testing.T) {
 		t.Errorf("%+v", result)
 	}
 	wantText(t, errs, "most with no_answer", "8 on "+b.url, "next: see the guardian's log")
+}
+
+// TestBenchPreparesAgain: a guardian that cannot store a share just now is asked
+// again, and one that never can is not asked for ever.
+func TestBenchPreparesAgain(t *testing.T) {
+	t.Parallel()
+	b := startBenched(t, append(noLimits, "GUARDIAN_OWNERSHIP=off")...)
+	guardian, err := url.Parse(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := httputil.NewSingleHostReverseProxy(guardian)
+	var left, pushes atomic.Int64 // how many pushes are still to be refused, and how many there were
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == api.RoutePush {
+			pushes.Add(1)
+			if left.Add(-1) >= 0 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = io.WriteString(w, `{"error":"storage unavailable","code":"storage_unavailable"}`)
+				return
+			}
+		}
+		pass.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	b.url = server.URL
+
+	left.Store(3)
+	result, _ := b.bench(t, exitOK, "--bare", "--mix", "pull=1", "--duration", "100ms")
+	if pushes.Load() != 8+3 || result.Targets[0].Requests == 0 || len(result.Left) > 0 {
+		t.Errorf("%d pushes: %+v", pushes.Load(), result)
+	}
+
+	pushes.Store(0)
+	left.Store(1 << 20)
+	_, errs := guardianctl(t, exitFailure, "bench", "--guardians", b.url, "--token-file", b.tokenFile, "--bare", "--connections", "1")
+	wantText(t, errs, "storing the identities that there are from the start", "storage unavailable")
+	if pushes.Load() != prepareTries {
+		t.Errorf("%d pushes", pushes.Load())
+	}
 }
 
 // served tells whether the guardian has served ten pulls.
