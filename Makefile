@@ -36,6 +36,7 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 IDENTITIES ?= 10000
 TURN ?= 3s
 SHARES ?= 2000
+SHARES_BOLT ?= $(SHARES)
 
 ##@ Use
 
@@ -140,8 +141,8 @@ bench: ## benchmarks with their baselines, then bench-serve and bench-shamir; BE
 	$(if $(filter .,$(BENCH)),$(MAKE) --no-print-directory bench-serve bench-shamir)
 
 .PHONY: bench-serve
-bench-serve: build $(VERSITYGW) $(MINIO) ## real guardians under load beside bare servers, TURN=3s each; writes the tables of docs/BENCHMARKS.md; SHARES=200000 to have so many stored
-	cd bench && go run ./serve -duration $(TURN) -shares $(SHARES) -write ../docs/BENCHMARKS.md
+bench-serve: build $(VERSITYGW) $(MINIO) ## real guardians under load beside bare servers, TURN=3s each; writes the tables of docs/BENCHMARKS.md; SHARES=200000 SHARES_BOLT=1000000 to have so many stored
+	cd bench && go run ./serve -duration $(TURN) -shares $(SHARES) -shares-bolt $(SHARES_BOLT) -write ../docs/BENCHMARKS.md
 
 # bench is a module of its own, with a dependency that the product must not have.
 .PHONY: bench-shamir

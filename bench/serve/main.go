@@ -24,7 +24,7 @@ type plan struct {
 	guardian, guardianctl string // the programs
 	duration              time.Duration
 	turns                 int
-	shares                int
+	shares, sharesInBolt  int
 	s3                    bool
 	only                  *regexp.Regexp
 }
@@ -42,16 +42,21 @@ func main() {
 func run(ctx context.Context) error {
 	var p plan
 	bare := flag.String("bare", "", "be a bare server of this kind, on the directory or bucket that is the argument; the others are started with it")
+	fill := flag.Int("fill", 0, "store so many shares where the argument says, and wait for no disk; the benchmark starts this")
 	programs := flag.String("programs", "../bin", "the directory with guardian and guardianctl")
 	document := flag.String("write", "", "the document in which the tables are put in place of those there")
 	flag.DurationVar(&p.duration, "duration", 3*time.Second, "how long each of two is measured for a line")
 	flag.IntVar(&p.turns, "turns", 10, "turns of each of two")
-	flag.IntVar(&p.shares, "shares", 2000, "shares in the storage that is compared with an empty one; 0 leaves it out")
+	flag.IntVar(&p.shares, "shares", 2000, "shares in the directory that is compared with an empty one; 0 leaves it out")
+	flag.IntVar(&p.sharesInBolt, "shares-bolt", 2000, "likewise in the bolt file")
 	flag.BoolVar(&p.s3, "s3", true, "measure on S3 servers too")
 	only := flag.String("only", "", "measure only the parts whose name matches this expression: throughput, tail, memory, many, profiles")
 	flag.Parse()
 	if *bare != "" {
 		return serveBare(ctx, *bare, flag.Arg(0))
+	}
+	if *fill > 0 {
+		return fillWithoutDisk(ctx, flag.Arg(0), *fill)
 	}
 	var err error
 	if p.only, err = regexp.Compile(*only); err != nil {

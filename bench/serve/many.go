@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,26 +12,28 @@ import (
 	"time"
 )
 
-const (
-	boots     = 5
-	shareSize = 1 << 10
-)
+const boots = 5
 
 // many compares a guardian that keeps many shares with one that keeps none.
 func (b *benchmark) many(ctx context.Context, storages []storage) error {
-	if b.shares == 0 {
+	storages = slices.DeleteFunc(slices.Clone(storages), func(s storage) bool { return s.many(b.plan) == 0 })
+	if len(storages) == 0 {
 		return nil
 	}
 	fmt.Fprintf(b.out, `
-### With %d shares stored
+### With many shares stored
 
-As many shares of %d bytes, one version each, beside a storage without any. Boot is from
-the start of the process until it is ready. The last line of each is what is kept: bytes
-in files, on the disk, and on the disk for each byte of a share.
+So many shares of %d bytes, one version each, beside a storage without any. Boot is from
+the start of the process until it is ready. Pushes and pulls are of %d identities again and
+again, which lie anywhere among the many; those of a *new* and of *any* one are each of
+another, the latter where there are many beside any of %[2]d. What the system has in its
+memory of the many is what is left there of storing them, and the guardian begins to scrub
+them. The last line of each is what is kept: bytes in files, on the disk, and on the disk
+for each byte of a share.
 
 | storage | | without | with | ratio |
 |---|---|---|---|---|
-`, b.shares, shareSize)
+`, shareSize, identities)
 	return each(ctx, storages, b.manyOn)
 }
 
@@ -45,8 +46,10 @@ func (b *benchmark) manyOn(ctx context.Context, s storage) error {
 	if err != nil {
 		return err
 	}
-	if err := b.fill(ctx, full.url); err != nil {
-		return fmt.Errorf("storing %d shares: %w", b.shares, err)
+	shares := s.many(b.plan)
+	s.name = fmt.Sprintf("%s, %d", s.name, shares)
+	if err := b.fill(ctx, full.url, shares); err != nil {
+		return fmt.Errorf("storing shares: %w", err)
 	}
 	took, err := sizeOf(strings.TrimPrefix(full.url, "bolt://"))
 	if err != nil {
@@ -56,22 +59,13 @@ func (b *benchmark) manyOn(ctx context.Context, s storage) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "| %s | boot, ms | %.0f | %.0f | %v |\n", s.name, boot.empty, boot.full, boot.ratio)
-	if err := b.besideEmpty(ctx, s.name, full.url, empty.url); err != nil {
+	b.row(s.name, "boot, ms", "%.0f", boot.empty, boot.full, boot.ratio)
+	if err := b.besideEmpty(ctx, s.name, full.url, empty.url, shares); err != nil {
 		return err
 	}
-	n := float64(b.shares)
+	n := float64(shares)
 	fmt.Fprintf(b.out, "| %s | bytes for a share | %.0f in files | %.0f on the disk | %.1f |\n", s.name, took.bytes/n, took.disk/n, took.disk/n/shareSize)
 	return nil
-}
-
-func (b *benchmark) fill(ctx context.Context, storage string) error {
-	guardian, err := b.startGuardian(ctx, storage)
-	if err != nil {
-		return err
-	}
-	_, err = b.load(ctx, guardian, "--mix", "pull=1", "--duration", "100ms", "--connections", fmt.Sprint(busyConnections), "--identities", fmt.Sprint(b.shares))
-	return errors.Join(err, guardian.stop())
 }
 
 // footprint is what files take.
@@ -130,7 +124,7 @@ func (b *benchmark) boots(ctx context.Context, full, empty string) (t bootTimes,
 }
 
 // besideEmpty has both serve the same load in turns.
-func (b *benchmark) besideEmpty(ctx context.Context, name, full, empty string) error {
+func (b *benchmark) besideEmpty(ctx context.Context, name, full, empty string, shares int) error {
 	filled, err := b.startGuardian(ctx, full)
 	if err != nil {
 		return err
@@ -139,13 +133,45 @@ func (b *benchmark) besideEmpty(ctx context.Context, name, full, empty string) e
 	if err != nil {
 		return err
 	}
-	for _, mix := range []string{"health", "push", "pull"} {
-		r, _, err := b.compare(ctx, filled, other, "--mix", mix+"=1", "--connections", fmt.Sprint(connections))
+	for _, of := range []struct{ mix, what string }{
+		{"health", "health"}, {"new", "push of a new identity"}, {"push", "push"}, {"pull", "pull"},
+	} {
+		r, _, err := b.compare(ctx, filled, other, "--mix", of.mix+"=1", "--connections", fmt.Sprint(connections))
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", of.what, err)
 		}
-		fmt.Fprintf(b.out, "| %s | %s a second | %.0f | %.0f | %v |\n", name, mix, r.Targets[1].PerSecond, r.Targets[0].PerSecond, r.Against.PerSecond)
-		fmt.Fprintf(b.out, "| %s | %s, p50 ms | %.2f | %.2f | %v |\n", name, mix, r.Targets[1].Operations[0].P50, r.Targets[0].Operations[0].P50, r.Against.Operations[0].P50)
+		b.row(name, of.what+" a second", "%.0f", r.Targets[1].PerSecond, r.Targets[0].PerSecond, r.Against.PerSecond)
+		b.row(name, of.what+", p50 ms", "%.2f", r.Targets[1].Operations[0].P50, r.Targets[0].Operations[0].P50, r.Against.Operations[0].P50)
+	}
+	if err := b.pullAny(ctx, name, filled, other, shares); err != nil {
+		return fmt.Errorf("pull of any: %w", err)
 	}
 	return stopBoth(filled, other)
+}
+
+// pullAny has the one give any of its shares, and the other any of as few as
+// guardianctl bench stores.
+func (b *benchmark) pullAny(ctx context.Context, name string, full, empty *server, shares int) error {
+	many, err := b.newPullers(full, shares)
+	if err != nil {
+		return err
+	}
+	few, err := b.newPullers(empty, identities)
+	if err != nil {
+		return err
+	}
+	if err := few.push(ctx); err != nil {
+		return err
+	}
+	r, err := b.pullInTurns(ctx, few, many)
+	if err != nil {
+		return err
+	}
+	b.row(name, "pull of any a second", "%.0f", r.perSecond[0], r.perSecond[1], r.ratio)
+	b.row(name, "pull of any, p50 ms", "%.2f", r.p50[0], r.p50[1], r.slower)
+	return nil
+}
+
+func (b *benchmark) row(storage, what, format string, without, with float64, ratio spread) {
+	fmt.Fprintf(b.out, "| %s | %s | "+format+" | "+format+" | %v |\n", storage, what, without, with, ratio)
 }

@@ -62,7 +62,7 @@ func (b *benchmark) startOn(ctx context.Context, s storage) (opened, *server, er
 func (b *benchmark) startGuardian(ctx context.Context, storage string, environ ...string) (*server, error) {
 	cmd := exec.CommandContext(ctx, b.guardian)
 	cmd.Env = append([]string{
-		"HOME=" + b.dir, "GUARDIAN_STORAGE=" + storage, "GUARDIAN_NODE_ID=bench",
+		"HOME=" + b.dir, "GUARDIAN_STORAGE=" + storage, "GUARDIAN_NODE_ID=" + nodeID,
 		"GUARDIAN_BIND=127.0.0.1:0", "GUARDIAN_ADMIN_BIND=127.0.0.1:0", "GUARDIAN_SERVER_BEARER_TOKEN=" + b.token,
 		"GUARDIAN_RATE_LIMIT_PER_ADDRESS=0", "GUARDIAN_MAX_IN_FLIGHT_PER_ACTOR=0",
 	}, environ...)

@@ -25,6 +25,8 @@ type storage struct {
 	// environment that goes with it, and the kind of bare server for each, with
 	// where that keeps what it has.
 	open func(context.Context, *benchmark) (opened, error)
+	// many is how many shares to compare with none.
+	many func(plan) int
 }
 
 type opened struct {
@@ -44,20 +46,20 @@ const (
 var (
 	inDirectory = storage{"a directory", bareFile, bareNothing, func(_ context.Context, b *benchmark) (opened, error) {
 		return opened{url: b.fresh("directory"), pushKind: "file", pullKind: "nothing", bareWhere: b.fresh("bare")}, nil
-	}}
+	}, func(p plan) int { return p.shares }}
 	inOneFile = storage{"bolt", bareBolt, bareNothing, func(_ context.Context, b *benchmark) (opened, error) {
 		return opened{url: "bolt://" + b.fresh("bolt") + ".db", pushKind: "bolt", pullKind: "nothing", bareWhere: b.fresh("bare")}, nil
-	}}
+	}, func(p plan) int { return p.sharesInBolt }}
 	onVersity = storage{"versitygw", bareObjects, bareObjects, func(ctx context.Context, b *benchmark) (opened, error) {
 		return b.startS3(ctx, "GUARDIAN_TEST_VERSITYGW", "versitygw-*/versitygw", func(program, address, dir string) *exec.Cmd {
 			return exec.CommandContext(ctx, program, "--port", address, "--quiet", "--keep-alive", "--iam-dir", dir, "posix", filepath.Join(dir, "root"))
 		})
-	}}
+	}, nil}
 	onMinIO = storage{"MinIO", bareObjects, bareObjects, func(ctx context.Context, b *benchmark) (opened, error) {
 		return b.startS3(ctx, "GUARDIAN_TEST_MINIO", "minio-*/minio", func(program, address, dir string) *exec.Cmd {
 			return exec.CommandContext(ctx, program, "server", "--address", address, "--quiet", filepath.Join(dir, "root"))
 		})
-	}}
+	}, nil}
 )
 
 const bucket = "bench"
