@@ -26,10 +26,10 @@ func (b *benchmark) many(ctx context.Context, storages []storage) error {
 So many shares of %d bytes, one version each, beside a storage without any. Boot is from
 the start of the process until it is ready. Pushes and pulls are of %d identities again and
 again, which lie anywhere among the many; those of a *new* and of *any* one are each of
-another, the latter where there are many beside any of %[2]d. What the system has in its
-memory of the many is what is left there of storing them, and the guardian begins to scrub
-them. The last line of each is what is kept: bytes in files, on the disk, and on the disk
-for each byte of a share.
+another, the latter where there are many beside any of %[2]d. They come first, for what is
+no longer in the system's memory since it was stored has to come from the disk. Meanwhile
+the guardian scrubs. The last line of each is what is kept: bytes in files, on the disk,
+and on the disk for each byte of a share.
 
 | storage | | without | with | ratio |
 |---|---|---|---|---|
@@ -133,8 +133,11 @@ func (b *benchmark) besideEmpty(ctx context.Context, name, full, empty string, s
 	if err != nil {
 		return err
 	}
+	if err := b.pullAny(ctx, name, filled, other, shares); err != nil {
+		return fmt.Errorf("pull of any: %w", err)
+	}
 	for _, of := range []struct{ mix, what string }{
-		{"health", "health"}, {"new", "push of a new identity"}, {"push", "push"}, {"pull", "pull"},
+		{"new", "push of a new identity"}, {"push", "push"}, {"pull", "pull"}, {"health", "health"},
 	} {
 		r, _, err := b.compare(ctx, filled, other, "--mix", of.mix+"=1", "--connections", fmt.Sprint(connections))
 		if err != nil {
@@ -142,9 +145,6 @@ func (b *benchmark) besideEmpty(ctx context.Context, name, full, empty string, s
 		}
 		b.row(name, of.what+" a second", "%.0f", r.Targets[1].PerSecond, r.Targets[0].PerSecond, r.Against.PerSecond)
 		b.row(name, of.what+", p50 ms", "%.2f", r.Targets[1].Operations[0].P50, r.Targets[0].Operations[0].P50, r.Against.Operations[0].P50)
-	}
-	if err := b.pullAny(ctx, name, filled, other, shares); err != nil {
-		return fmt.Errorf("pull of any: %w", err)
 	}
 	return stopBoth(filled, other)
 }
