@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forgoDisk has the system answer each fsync and fdatasync of this process with a
+// forgoDisk has the system answer each fsync, fdatasync and syncfs of this process with a
 // success, and do nothing: the calls of a program that cannot be told to leave them
 // out. What is written then is on disk when the system gets round to it, or has been
 // told to for all (sync(2)). There is no way back.
@@ -15,8 +15,9 @@ func forgoDisk() error {
 	const wordOfNumber = 0 // of struct seccomp_data, see seccomp(2)
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: wordOfNumber},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FSYNC, Jt: 1},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FDATASYNC, Jf: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FSYNC, Jt: 2},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FDATASYNC, Jt: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SYNCFS, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO}, // error 0
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
