@@ -68,6 +68,10 @@ func open(path string, patience time.Duration) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s: %w", path, err)
 	}
+	return serve(path, db, file), nil
+}
+
+func serve(path string, db *bbolt.DB, file *os.File) *Bolt {
 	b := &Bolt{
 		path: path, db: db, file: file, busy: disk.NewSemaphore(maxBusy),
 		queue: make(chan *write), closing: make(chan struct{}), ended: make(chan struct{}),
@@ -75,7 +79,7 @@ func open(path string, patience time.Duration) (*Bolt, error) {
 	}
 	b.metrics = newMetrics(b)
 	go b.run()
-	return b, nil
+	return b
 }
 
 // Get implements [backend.Backend].

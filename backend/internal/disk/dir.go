@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -41,6 +42,19 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(file.Sync(), file.Close())
+}
+
+// Free returns how many bytes may still be written to the file system of path.
+// Those without such limits say zero of zero.
+func Free(path string) (int64, error) {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(path, &stat); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	if stat.Blocks == 0 {
+		return math.MaxInt64, nil
+	}
+	return int64(stat.Bavail * uint64(stat.Bsize)), nil
 }
 
 // RoomOn reports that the file system of path is full. Those without such
