@@ -12,6 +12,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -23,6 +25,7 @@ import (
 	"github.com/vault-guardian/guardian/cluster"
 	"github.com/vault-guardian/guardian/freeze"
 	"github.com/vault-guardian/guardian/guardian"
+	"github.com/vault-guardian/guardian/integrity"
 	"github.com/vault-guardian/guardian/limit"
 	"github.com/vault-guardian/guardian/repair"
 )
@@ -53,6 +56,12 @@ type Config struct {
 	Freeze *freeze.Switch
 	// Backup is what is known of the last backup; nil where nothing is.
 	Backup *last.Watch
+	// Snapshot returns a copy of all that is stored, for who backs it up; nil where
+	// the storage is not this process's alone, and can be read beside it. Sealer is
+	// that of the guardian, whose keyring seals what asks for one; it may be nil
+	// where Backup is.
+	Snapshot func(ctx context.Context) (*os.File, error)
+	Sealer   *integrity.Sealer
 	// Repairer is asked to scrub, repair and audit; nil where there is none.
 	Repairer *repair.Repairer
 	Logger   *slog.Logger
@@ -70,6 +79,8 @@ type server struct {
 	origins  *http.CrossOriginProtection
 	refusals *limit.Limits
 	started  time.Time
+	// copying is held while there is a copy of the storage.
+	copying sync.Mutex
 }
 
 // New returns the handler of the admin plane. It is safe for concurrent use.

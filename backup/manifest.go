@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vault-guardian/guardian/backend"
+	"github.com/vault-guardian/guardian/backup/last"
 	"github.com/vault-guardian/guardian/integrity"
 )
 
@@ -66,6 +67,11 @@ func (m Manifest) Stored() (size int64) {
 		}
 	}
 	return size
+}
+
+// Last is what the guardian keeps of the backup.
+func (m Manifest) Last() last.Backup {
+	return last.Backup{ID: m.ID, Kind: m.Kind, FinishedNS: m.Finished.UnixNano()}
 }
 
 const (

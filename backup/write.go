@@ -15,7 +15,7 @@ import (
 	"github.com/vault-guardian/guardian/guardian"
 )
 
-// Writer makes one backup: CopyOthers, then Copy and Add for each slot, then
+// Writer makes one backup: AsOf where it is of a copy, CopyOthers, then Copy and Add for each slot, then
 // Finish. Until that has succeeded there is no backup. Copy may be called by
 // many at once, the other methods by one at a time.
 type Writer struct {
@@ -57,6 +57,9 @@ func (p *Place) NewWriter(ctx context.Context, from *guardian.Node, store backen
 	w.free, err = newDesks(ctx, p.sealer)
 	return w, err
 }
+
+// AsOf says that the storage is a copy, which holds what was stored before then.
+func (w *Writer) AsOf(then time.Time) { w.m.Started = then.UTC() }
 
 // newID is above all there are, newest first, also when the clock was set back.
 func newID(now time.Time, ids []string) string {
@@ -188,7 +191,7 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 
 // Remember has the guardian know of the backup that Finish returned.
 func (w *Writer) Remember(ctx context.Context, m Manifest) error {
-	return last.Put(ctx, w.store, w.place.sealer, last.Backup{ID: m.ID, Kind: m.Kind, FinishedNS: m.Finished.UnixNano()})
+	return last.Put(ctx, w.store, w.place.sealer, m.Last())
 }
 
 // Close ends the writing; what was not finished is no backup.

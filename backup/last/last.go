@@ -1,8 +1,9 @@
-// Package last keeps when the last backup of a guardian succeeded: an object in
-// the guardian's own storage, which guardianctl writes and every replica reads.
-// It is sealed, so that whoever can write to the storage cannot have the guardian
-// believe in a backup that nobody made; removing it, or putting an older one back,
-// makes the backup look older, which is found.
+// Package last keeps when the last backup of a guardian succeeded: an object in the
+// guardian's own storage, which guardianctl writes and every replica reads. Where the
+// guardian has its storage to itself, guardianctl has it write the object. It is
+// sealed, so that whoever can write to the storage, or reach the guardian's admin
+// plane, cannot have the guardian believe in a backup that nobody made; removing it,
+// or putting an older one back, makes the backup look older, which is found.
 //
 // It says something about the storage that it lies in, and goes with no copy of it:
 // it is left out of backups, and so is not there after a restore or in a storage
@@ -60,20 +61,34 @@ func (b Backup) Finished() time.Time {
 
 // Put keeps a backup as the last one.
 func Put(ctx context.Context, store backend.Backend, sealer *integrity.Sealer, b Backup) error {
-	data, err := json.Marshal(b)
+	object, err := Seal(sealer, b)
 	if err != nil {
-		return fmt.Errorf("encoding %s: %w", Key, err)
+		return err
 	}
-	return put(ctx, store, sealer, data, backend.AnyRevision)
+	return put(ctx, store, object, backend.AnyRevision)
 }
 
-// put writes a line with the id of the key and the seal, and the data.
-func put(ctx context.Context, store backend.Backend, sealer *integrity.Sealer, data []byte, rev backend.Revision) error {
+// Seal returns the object that Put writes, for Watch.Keep where another process has
+// the storage to itself.
+func Seal(sealer *integrity.Sealer, b Backup) ([]byte, error) {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", Key, err)
+	}
+	return seal(sealer, data)
+}
+
+// seal returns a line with the id of the key and the seal, and the data.
+func seal(sealer *integrity.Sealer, data []byte) ([]byte, error) {
 	keyID, tag, err := sealer.Seal(label, []byte(Key), data)
 	if err != nil {
-		return fmt.Errorf("sealing %s: %w", Key, err)
+		return nil, fmt.Errorf("sealing %s: %w", Key, err)
 	}
-	if _, err := store.Put(ctx, Key, append(fmt.Appendf(nil, "hmac %s %x\n", keyID, tag), data...), rev); err != nil {
+	return append(fmt.Appendf(nil, "hmac %s %x\n", keyID, tag), data...), nil
+}
+
+func put(ctx context.Context, store backend.Backend, object []byte, rev backend.Revision) error {
+	if _, err := store.Put(ctx, Key, object, rev); err != nil {
 		return fmt.Errorf("writing %s: %w", Key, err)
 	}
 	return nil
@@ -91,6 +106,11 @@ func Get(ctx context.Context, store backend.Backend, sealer *integrity.Sealer) (
 	case err != nil:
 		return Backup{}, fmt.Errorf("reading %s: %w", Key, err)
 	}
+	return parse(ctx, sealer, object)
+}
+
+// parse reads an object. Errors are ErrNotBelieved.
+func parse(ctx context.Context, sealer *integrity.Sealer, object []byte) (Backup, error) {
 	_, data, err := open(ctx, sealer, object)
 	if err != nil {
 		return Backup{}, err
@@ -136,7 +156,9 @@ func Rekey(ctx context.Context, store backend.Backend, sealer *integrity.Sealer)
 	if err != nil || keyID == sealer.PrimaryKeyID() {
 		return false, nil
 	}
-	err = put(ctx, store, sealer, data, rev)
+	if object, err = seal(sealer, data); err == nil {
+		err = put(ctx, store, object, rev)
+	}
 	if errors.Is(err, backend.ErrConflict) { // a backup has ended just now, maybe under the old key
 		err = nil
 	}

@@ -131,6 +131,42 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
+// Who cannot write to the storage has the guardian do so, with what the keyring has
+// sealed and nothing else.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	store, sealer := &backendtest.Faulty{Backend: backendtest.NewMemory()}, sealerOf(t, "g1", keyring("0a"))
+	w := last.NewWatch(store, sealer, slog.New(slog.DiscardHandler))
+	sealed := func(sealer *integrity.Sealer, b last.Backup) []byte {
+		object, err := last.Seal(sealer, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return object
+	}
+	b := finishedAgo(time.Hour)
+	for range 2 {
+		if state, err := w.Keep(t.Context(), sealed(sealer, b)); err != nil || state != (last.State{Backup: b}) || w.State() != state {
+			t.Errorf("kept %+v, %v", state, err)
+		}
+		for name, object := range map[string][]byte{
+			"nothing": nil, "another's": sealed(sealerOf(t, "g2", keyring("0a")), finishedAgo(0)), "to come": sealed(sealer, finishedAgo(-time.Hour)),
+			"longer": append(sealed(sealer, finishedAgo(0)), ' '),
+		} {
+			if state, err := w.Keep(t.Context(), object); !errors.Is(err, last.ErrNotBelieved) || state != (last.State{}) {
+				t.Errorf("%s: %+v, %v", name, state, err)
+			}
+		}
+	}
+	if got, err := last.Get(t.Context(), store, sealer); err != nil || got != b {
+		t.Errorf("there is %+v, %v", got, err)
+	}
+	store.SetInject(func(backendtest.Call) backendtest.Fault { return backendtest.NotApplied })
+	if state, err := w.Keep(t.Context(), sealed(sealer, finishedAgo(0))); err == nil || errors.Is(err, last.ErrNotBelieved) || w.State().Backup != b {
+		t.Errorf("without storage: %+v, %v", state, err)
+	}
+}
+
 // A rotation takes it along, and what is not believed keeps no key in use.
 func TestRekey(t *testing.T) {
 	t.Parallel()

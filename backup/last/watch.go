@@ -69,6 +69,20 @@ func (w *Watch) Look(ctx context.Context) (State, error) {
 	return w.State(), nil
 }
 
+// Keep writes an object that Seal has made. Errors: ErrNotBelieved, and those of the
+// storage.
+func (w *Watch) Keep(ctx context.Context, object []byte) (State, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if _, err := parse(ctx, w.sealer, object); err != nil {
+		return State{}, err
+	}
+	if err := put(ctx, w.store, object, backend.AnyRevision); err != nil {
+		return State{}, err
+	}
+	return w.Look(ctx)
+}
+
 func (w *Watch) set(now State) {
 	w.mu.Lock()
 	before := w.state

@@ -51,6 +51,8 @@ func serveAdmin(ctx context.Context, cfg *Config, o *opened, reloads *reloader, 
 		Ready:    monitor.Ready,
 		Freeze:   o.writes,
 		Backup:   o.backup,
+		Snapshot: o.snapshot,
+		Sealer:   o.sealer,
 		Repairer: known.repairer,
 		Logger:   log,
 	}), log)

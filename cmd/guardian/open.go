@@ -39,6 +39,8 @@ type opened struct {
 	metrics *metered.Metrics
 	// database are a storage's own metrics; nil if it has none.
 	database prometheus.Collector
+	// snapshot copies a storage that this process has to itself; nil for another.
+	snapshot func(context.Context) (*os.File, error)
 	sealer   *integrity.Sealer
 	node     *guardian.Node
 	writes   *freeze.Switch
@@ -84,6 +86,9 @@ func (o *opened) openStorage(ctx context.Context, cfg *Config, log *slog.Logger)
 		return diskError(fmt.Errorf("opening storage %s: %w", cfg.location, err), cfg)
 	}
 	o.database, _ = store.(prometheus.Collector)
+	if file, ok := store.(*bolt.Bolt); ok {
+		o.snapshot = file.Snapshot
+	}
 	o.store = o.metrics.Wrap(store)
 	log.Info("data directory: "+store.String(), "storage", store.String())
 	return nil

@@ -65,8 +65,12 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 }
 
 func (f *adminFlags) registerURL(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.url, "admin", cmp.Or(os.Getenv(adminVariable), defaultAdmin),
+	f.registerAs(cmd, cmp.Or(os.Getenv(adminVariable), defaultAdmin),
 		"the guardian's admin plane, http://HOST:PORT or https://HOST:PORT (or "+adminVariable+")")
+}
+
+func (f *adminFlags) registerAs(cmd *cobra.Command, otherwise, usage string) {
+	cmd.Flags().StringVar(&f.url, "admin", otherwise, usage)
 	cmd.Flags().StringVar(&f.tokenFile, "admin-token-file", "", "file with the token of an actor whom the admin plane knows")
 	cmd.Flags().StringVar(&f.caFile, "admin-ca-file", "", "file with the certificate authorities of an https admin plane, in place of the system's")
 }
@@ -144,28 +148,33 @@ func (f *adminFlags) ask(ctx context.Context, method, path string, body, value a
 	return nil
 }
 
-// exchange never goes through a proxy, and follows no redirect.
 func (f *adminFlags) exchange(ctx context.Context, method, path string, body io.Reader) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, f.url+path, body)
-	if err != nil {
-		return 0, nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if f.token != "" {
-		request.Header.Set("Authorization", "Bearer "+f.token)
-	}
-	response, err := (&http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{RootCAs: f.roots, MinVersion: tls.VersionTLS13},
-	}).RoundTrip(request)
+	response, err := f.send(ctx, method, path, body)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer response.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAdminAnswer))
 	return response.StatusCode, answer, err
+}
+
+// send never goes through a proxy, and follows no redirect.
+func (f *adminFlags) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, f.url+path, body)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if f.token != "" {
+		request.Header.Set("Authorization", "Bearer "+f.token)
+	}
+	return (&http.Transport{
+		DisableKeepAlives:  true,
+		DisableCompression: true, // what the admin plane says of a length is to be seen
+		TLSClientConfig:    &tls.Config{RootCAs: f.roots, MinVersion: tls.VersionTLS13},
+	}).RoundTrip(request)
 }
 
 const adviceOtherAdmin = "pass the address of a guardian's admin plane with --admin: what it prints behind GUARDIAN_ADMIN_LISTEN_ADDR=, with https:// where it has a certificate"
@@ -194,6 +203,12 @@ func adminAdvice(code string) string {
 		return "give the guardian a GUARDIAN_REGISTRY: alone it has nobody to compare with"
 	case "running":
 		return "wait for the one that runs, and run it again"
+	case "no_snapshot":
+		return "leave out --admin, and name the guardian's storage with --storage"
+	case "not_sealed":
+		return "pass the --integrity-key-file, or --integrity-key-aws-secret, and the --node-id that the guardian runs with, and set this machine's clock"
+	case "no_room":
+		return "make room on the guardian's disk; or stop the guardian, and run it without --admin"
 	case "registry_unavailable":
 		return "bring the registry back, and run it again: shares are served as ever meanwhile; a list that is broken is begun anew by the next round"
 	case "no_route", "method_not_allowed":

@@ -20,9 +20,10 @@ func newBackupCommand() *cobra.Command {
 		Use:   "backup",
 		Short: "Copy what one guardian stores to another place, and back",
 		Long: `Copy what one guardian stores to another place, and back. The guardian may be
-running while a backup is made, but for one on bolt://. Backups of several guardians can be kept at one
-place; each is sealed with the keyring of its guardian, without which it can be
-neither verified nor restored, and which is not in it.`,
+running while a backup is made; for one on bolt:// pass --admin then. Backups of
+several guardians can be kept at one place; each is sealed with the keyring of its
+guardian, without which it can be neither verified nor restored, and which is not in
+it.`,
 		Example: `  guardianctl backup full --storage ./data --to /mnt/backup
   guardianctl backup verify --from /mnt/backup --integrity-key-file ./data/integrity.key`,
 		Args: knownCommand,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,12 +24,15 @@ func newBackupFullCommand() *cobra.Command {
 		Long: `Back up all that one guardian stores: what is committed or prepared of every
 identity, each as it was at one moment, and its other objects. Every share is
 verified as it is read. What is damaged is not backed up; it is named, and makes it
-exit 5 when the rest is done. ` + storageNote + `
+exit 5 when the rest is done.
+
+` + backupNote + `
 
 A backup that was stopped does not exist: run it again. The key is not in it. When it
 is done, that is noted in the guardian's storage, and the guardian shows how old it is.`,
 		Example: `  guardianctl backup full --storage ./data --to /mnt/backup
-  guardianctl backup full --storage s3://bucket/guardians --node-id g1 --integrity-key-aws-secret guardian/g1 --to s3://backups/guardians --rate 0`,
+  guardianctl backup full --storage s3://bucket/guardians --node-id g1 --integrity-key-aws-secret guardian/g1 --to s3://backups/guardians --rate 0
+  guardianctl backup full --storage bolt:///var/lib/guardian/guardian.db --admin http://127.0.0.1:9090 --to /mnt/backup`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -45,29 +49,41 @@ func newBackupIncrementalCommand() *cobra.Command {
 read, full or incremental; there must be one. It is worth nothing without that, and
 what that was made upon. All is read and verified as for a full one, and less is
 written. What is damaged is kept as the last backup has it; it is named, and makes
-it exit 5 when the rest is done. ` + storageNote + `
+it exit 5 when the rest is done.
+
+` + backupNote + `
 
 A backup that was stopped does not exist: run it again. The key is not in it. When it
 is done, that is noted in the guardian's storage, and the guardian shows how old it is.`,
-		Example: `  guardianctl backup incremental --storage ./data --to /mnt/backup`,
-		Args:    takes(0, 0),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+		Example: `  guardianctl backup incremental --storage ./data --to /mnt/backup
+  guardianctl backup incremental --storage bolt:///var/lib/guardian/guardian.db --admin http://127.0.0.1:9090 --to /mnt/backup`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.register(cmd)
 	return cmd
 }
 
+const backupNote = `It works on the storage of one guardian directly, not through the network; the
+guardian may be running. Only a file of bolt:// is for one process at a time: while
+the guardian has it, name the guardian's admin plane with --admin. Then the guardian
+copies the file, which takes as much room beside it, and guardianctl fetches the
+copy, which takes as much in TMPDIR; both are gone when it ends.`
+
 type backupFlags struct {
 	storageFlags
 	walkFlags
-	kind string
-	to   string
+	admin adminFlags
+	kind  string
+	to    string
 }
 
 func (f *backupFlags) register(cmd *cobra.Command) {
 	f.storageFlags.register(cmd)
 	cmd.Flags().StringVar(&f.to, "to", "", "where to keep the backup: a directory, bolt:///path/file.db, or s3://bucket/prefix")
 	f.walkFlags.register(cmd)
+	f.admin.registerAs(cmd, os.Getenv(adminVariable),
+		"of a guardian that runs on bolt://: its admin plane, http://HOST:PORT or https://HOST:PORT (or "+adminVariable+")")
 }
 
 func (f *backupFlags) run(cmd *cobra.Command) error {
@@ -75,7 +91,11 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 	if err := cmp.Or(err, f.check()); err != nil {
 		return err
 	}
-	return f.open(cmd, func(ctx context.Context, s openedStorage) (err error) {
+	source, err := f.source(cmd)
+	if err != nil {
+		return err
+	}
+	return f.openWith(cmd, source.open, func(ctx context.Context, s openedStorage) (err error) {
 		if to.Overlaps(s.at) {
 			return usageError("give --to a directory or prefix of its own", "%s and %s overlap: a backup lies apart from what it is of", to, s.at)
 		}
@@ -84,11 +104,11 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, closePlace()) }()
-		return f.make(ctx, cmd, p, s.node, s.store)
+		return f.make(ctx, cmd, p, s.node, s.store, source)
 	})
 }
 
-func (f *backupFlags) make(ctx context.Context, cmd *cobra.Command, p *backup.Place, n *guardian.Node, store backend.Backend) error {
+func (f *backupFlags) make(ctx context.Context, cmd *cobra.Command, p *backup.Place, n *guardian.Node, store backend.Backend, source *backupSource) error {
 	w, err := p.NewWriter(ctx, n, store, f.kind)
 	if errors.Is(err, backup.ErrNotFound) {
 		return notFound(fmt.Errorf("there is nothing at %s to build upon: %w of guardian %q that can be read", f.to, err, f.nodeID))
@@ -97,6 +117,9 @@ func (f *backupFlags) make(ctx context.Context, cmd *cobra.Command, p *backup.Pl
 		return backupError(err)
 	}
 	defer w.Close()
+	if source.copied {
+		w.AsOf(source.asOf)
+	}
 	if err := w.CopyOthers(ctx); err != nil {
 		return unfinished(storageError(err))
 	}
@@ -120,7 +143,7 @@ func (f *backupFlags) make(ctx context.Context, cmd *cobra.Command, p *backup.Pl
 	if err != nil {
 		return unfinished(err)
 	}
-	if err := w.Remember(ctx, m); err != nil {
+	if err := source.remember(ctx, w, n, m); err != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the guardian will not know of this backup, and go on saying how old the one before is: %v\n", err)
 	}
 	return cmp.Or(f.print(cmd, m), result.err())

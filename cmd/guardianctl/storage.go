@@ -58,7 +58,16 @@ type openedStorage struct {
 }
 
 // open is use for those who need more than the node.
-func (f *storageFlags) open(cmd *cobra.Command, do func(ctx context.Context, s openedStorage) error) (err error) {
+func (f *storageFlags) open(cmd *cobra.Command, do func(ctx context.Context, s openedStorage) error) error {
+	return f.openWith(cmd, func(ctx context.Context, at location.Location, _ integrity.KeySource) (backend.Backend, error) {
+		return f.openStorage(ctx, "--storage", at)
+	}, do)
+}
+
+// openWith is open for those who have a way of their own to what is stored.
+func (f *storageFlags) openWith(cmd *cobra.Command, openStore func(context.Context, location.Location, integrity.KeySource) (backend.Backend, error),
+	do func(ctx context.Context, s openedStorage) error,
+) (err error) {
 	if f.storage == "" {
 		return usageError("pass for example --storage ./data or --storage s3://bucket/prefix, or set GUARDIAN_STORAGE", "no storage given")
 	}
@@ -74,7 +83,7 @@ func (f *storageFlags) open(cmd *cobra.Command, do func(ctx context.Context, s o
 	if err != nil {
 		return storageError(err)
 	}
-	store, err := f.openStorage(ctx, "--storage", at)
+	store, err := openStore(ctx, at, keys)
 	if err != nil {
 		return err
 	}

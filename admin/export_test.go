@@ -1,0 +1,5 @@
+package admin
+
+import "time"
+
+func init() { fetchTime = 5 * time.Second }
