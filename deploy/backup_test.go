@@ -168,7 +168,7 @@ func checkJobPod(t *testing.T, p jobPod, s schedules) {
 func TestBackupUnits(t *testing.T) {
 	own := unitLines(t, "guardian.service")
 	for file, want := range map[string][]string{
-		"guardian-backup@.service": {"ExecStart=/usr/local/bin/guardianctl backup %i --to ${BACKUPS}"},
+		"guardian-backup@.service": {"ExecStart=/usr/local/bin/guardianctl backup %i --to ${BACKUPS} $ADMIN"},
 		"guardian-drill.service": {
 			"ExecStart=/usr/local/bin/guardianctl drill --from ${BACKUPS}",
 			"ExecStart=/usr/local/bin/guardianctl backup cleanup --from ${BACKUPS} --retention-days 30",
