@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// copyTime bounds how long a copy of the storage is made. guardianctl waits as
-	// long for the answer to begin.
+	// copyTime bounds how long a copy of the storage is made. guardianctl waits a
+	// little longer for the answer to begin.
 	copyTime = 10 * time.Minute
 	// Whoever fetches a copy takes fetchedBytes within fetchTime, again and again.
 	fetchedBytes = 256 << 10

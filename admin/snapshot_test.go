@@ -110,20 +110,18 @@ func TestNoSnapshot(t *testing.T) {
 	}
 }
 
-// connectionTime is what a server gives to all other requests.
-const connectionTime = 500 * time.Millisecond
-
 // To make a copy may take longer than the server waits for anything else.
 func TestSnapshotThatTakesLong(t *testing.T) {
 	t.Parallel()
+	const others = 2 * time.Second
 	p := served(t, func(ctx context.Context) (*os.File, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(3 * connectionTime):
+		case <-time.After(2 * others):
 		}
 		return fileOf(t, 7)(ctx)
-	})
+	}, func(server *http.Server) { server.ReadTimeout, server.WriteTimeout = others, others })
 	if got := p.fetch(t); got.status != http.StatusOK || len(got.body) != 7 {
 		t.Errorf("answered %d %s", got.status, got.body)
 	}
@@ -135,11 +133,13 @@ type servedPlane struct {
 	url string
 }
 
-func served(t *testing.T, snapshot func(context.Context) (*os.File, error)) servedPlane {
+func served(t *testing.T, snapshot func(context.Context) (*os.File, error), options ...func(*http.Server)) servedPlane {
 	t.Helper()
 	c := newCopyable(t, snapshot)
 	server := httptest.NewUnstartedServer(c.handler)
-	server.Config.ReadTimeout, server.Config.WriteTimeout = connectionTime, connectionTime
+	for _, o := range options {
+		o(server.Config)
+	}
 	server.Start()
 	t.Cleanup(server.Close)
 	return servedPlane{c, server.URL}

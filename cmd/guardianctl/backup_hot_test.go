@@ -270,7 +270,7 @@ func TestHotBackupRefused(t *testing.T) {
 		"no file":  {refusing(409, "no_snapshot", "this guardian's storage is no file"), []string{"next: leave out --admin"}},
 		"two":      {refusing(409, "running", "it is being copied"), []string{"next: wait for the one that runs"}},
 		"old":      {refusing(404, "no_route", "not found"), []string{"next: update the guardian"}},
-		"too much": {sending(1<<62, 1), []string{"no room for a copy of the database", "next: name a directory with more room in TMPDIR"}},
+		"too much": {sending(1<<62, 1), []string{"no room for a copy of the database", "next: name a directory in TMPDIR that has the room"}},
 		"silent":   {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, []string{"it sends nothing", "next: nothing was backed up"}},
 		"stuck": {func(w http.ResponseWriter, r *http.Request) {
 			sending(1<<20, 7)(w, r)
@@ -339,4 +339,9 @@ func TestAdminOfBackups(t *testing.T) {
 	guardianctl(t, exitOK, "backup", "full", "--storage", dir, "--to", kept)
 	_, errs = guardianctl(t, exitFailure, "backup", "full", "--storage", "bolt://./x.db", "--integrity-key-file", filepath.Join(dir, "integrity.key"), "--to", kept)
 	wantText(t, errs, "connection refused", "next: while the guardian is stopped, leave out --admin, and GUARDIANCTL_ADMIN")
+
+	t.Setenv("TMPDIR", filepath.Join(dir, "absent"))
+	url := planeThat(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 100)) })
+	_, errs = guardianctl(t, exitFailure, "backup", "full", "--storage", "bolt://./x.db", "--admin", url, "--integrity-key-file", filepath.Join(dir, "integrity.key"), "--to", kept)
+	wantText(t, errs, "no such file or directory", "next: name a directory in TMPDIR")
 }

@@ -27,8 +27,9 @@ import (
 )
 
 // fetchStall is how long a guardian that is asked for a copy may send nothing: it
-// makes one first. A variable so that tests need not wait.
-var fetchStall = 10 * time.Minute
+// makes one first, and gives up after ten minutes. A variable so that tests need not
+// wait.
+var fetchStall = 11 * time.Minute
 
 // backupSource is where a backup comes from: the storage, or a copy of it that the
 // running guardian has made.
@@ -68,13 +69,10 @@ func (s *backupSource) open(ctx context.Context, at location.Location, keys inte
 	}
 	s.asOf = time.Now()
 	store, err := s.fetch(ctx, request)
-	if ctx.Err() != nil {
-		err = interrupted(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, interrupted(ctx)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return store, nil
+	return store, err
 }
 
 // openBeside opens what no guardian has open, or what it shares.
@@ -87,7 +85,7 @@ func (s *backupSource) openBeside(ctx context.Context, at location.Location) (ba
 }
 
 // fetch has the guardian copy its database, and keeps what it sends.
-func (s *backupSource) fetch(ctx context.Context, request hot.Request) (_ backend.Backend, err error) {
+func (s *backupSource) fetch(ctx context.Context, request hot.Request) (backend.Backend, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the request: %w", err)
@@ -108,22 +106,28 @@ func (s *backupSource) fetch(ctx context.Context, request hot.Request) (_ backen
 	if response.ContentLength < 0 {
 		return nil, failure(errors.New("the answer is not a guardian's"), adviceOtherAdmin)
 	}
+	store, err := s.keep(response, func() { stalled.Reset(fetchStall) })
+	_, ofDisk := errors.AsType[*os.PathError](err)
+	switch {
+	case err == nil:
+		return store, nil
+	case errors.Is(err, bolt.ErrNoRoom) || ofDisk:
+		return nil, failure(err, "name a directory in TMPDIR that has the room, and can be written to")
+	}
+	return nil, s.unfetched(cmp.Or(context.Cause(ctx), err))
+}
+
+// keep keeps what is sent, and shows on a terminal how far it is.
+func (s *backupSource) keep(response *http.Response, moving func()) (*bolt.Bolt, error) {
 	var fetched atomic.Int64
 	stop := showLine(s.terminal, func(int) string {
 		return fmt.Sprintf("fetched %d of %d MiB ...", fetched.Load()>>20, response.ContentLength>>20)
 	})
-	store, err := bolt.ReadSnapshot(os.TempDir(), watched{response.Body, func(n int) {
+	defer stop()
+	return bolt.ReadSnapshot(os.TempDir(), watched{response.Body, func(n int) {
 		fetched.Add(int64(n))
-		stalled.Reset(fetchStall)
+		moving()
 	}}, response.ContentLength)
-	stop()
-	switch {
-	case errors.Is(err, bolt.ErrNoRoom):
-		return nil, failure(err, "name a directory with more room in TMPDIR")
-	case err != nil:
-		return nil, s.unfetched(cmp.Or(context.Cause(ctx), err))
-	}
-	return store, nil
 }
 
 var errStalled = errors.New("it sends nothing")
