@@ -56,6 +56,50 @@ func TestObjectsOfACommitInDoubtAreKept(t *testing.T) {
 	wantPull(t, openNode(t, memory), slotOf("ab"), 2, "new")
 }
 
+// dyingDisk shows the first commit, cannot tell whether that is durable, and takes
+// nothing any more: so it is with a failed fsync.
+type dyingDisk struct {
+	backend.Backend
+	dead bool
+}
+
+func (d *dyingDisk) Put(ctx context.Context, key string, data []byte, rev backend.Revision) (backend.Revision, error) {
+	if d.dead {
+		return backend.Revision{}, errors.New("writing is stopped")
+	}
+	now, err := d.Backend.Put(ctx, key, data, rev)
+	if strings.HasSuffix(key, "/version") {
+		d.dead, err = true, errors.New("fsync failed")
+	}
+	return now, err
+}
+
+// What can be read is not durable for that: it may be gone after a crash.
+func TestCommitThatOnlyShowsIsNotAcknowledged(t *testing.T) {
+	slot := ownedSlot("name")
+	for name, request := range map[string]func(*Node) error{
+		"push": func(n *Node) error {
+			return n.Push(t.Context(), slot, recovered(t, slot, 2), Caller{Proof: 2})
+		},
+		"mend":   func(n *Node) error { return n.Mend(t.Context(), slot, recovered(t, slot, 2)) },
+		"delete": func(n *Node) error { return n.Delete(t.Context(), slot, 1, Caller{Proof: 2}) },
+	} {
+		memory := backendtest.NewMemory()
+		b := bench{openNode(t, memory), t, memory, slot}
+		b.push(1)
+		before := mustFind(t, b.Node, slot)
+		disk := &dyingDisk{Backend: memory}
+		n := openNode(t, disk)
+		if err := request(n); !errors.Is(err, api.ErrStorageUnavailable) || !disk.dead {
+			t.Errorf("%s = %v", name, err)
+		}
+		settle(t, n)
+		if _, there := memory.Objects()[slot.shareKey(before)]; !there {
+			t.Errorf("%s: what the commit before named was removed", name)
+		}
+	}
+}
+
 // Who pushes again what is stored, with a proof, owns it from then on.
 func TestProofWithTheSameBytesBinds(t *testing.T) {
 	n := openNode(t, backendtest.NewMemory())

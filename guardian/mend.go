@@ -288,6 +288,9 @@ func (n *Node) commitMend(ctx context.Context, slot Slot, share Share, ours gene
 		now, err := n.fetchCommit(ctx, slot)
 		switch {
 		case now.commit.names(ours):
+			if err := n.makeDurable(ctx, slot, now); err != nil {
+				return err
+			}
 			n.mended(slot, from.commit, now.commit, share)
 			return n.eraseBefore(ctx, slot, share, from.commit, now.commit)
 		case now.rev == from.rev && (err == nil || !now.rev.IsZero()): // as it was

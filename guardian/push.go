@@ -61,6 +61,9 @@ func (n *Node) Push(ctx context.Context, slot Slot, share Share, by Caller) erro
 		}
 		switch n.rules.resolve(from.commit, from.rev == base, p.ours) {
 		case outcomeCommitted:
+			if err := n.makeDurable(ctx, slot, from); err != nil {
+				return err
+			}
 			n.committed(slot, before(from.commit), from.commit, share)
 			return nil
 		case outcomeUnknown:
@@ -306,7 +309,8 @@ func isSame(st integrity.Statement, share Share) bool {
 		st.Split == share.Split && slices.Equal(st.Manifest, share.Manifest)
 }
 
-// makeDurable puts `version` again as it is. A lost race or answer leaves the
+// makeDurable puts `version` again as it is: that it can be read does not make it
+// durable, and after a crash it may be the one before again. A lost race or answer leaves the
 // caller without proof, so it may not acknowledge.
 func (n *Node) makeDurable(ctx context.Context, slot Slot, from stored) error {
 	if _, err := n.store.Put(ctx, slot.commitKey(), from.raw, from.rev); err != nil {
