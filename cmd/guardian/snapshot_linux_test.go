@@ -3,12 +3,13 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"github.com/vault-guardian/guardian/backup/hot"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vault-guardian/guardian/backup/hot"
 )
 
 // hasCopy reports whether a process has a copy of its database open, which has no
