@@ -74,7 +74,7 @@ test: vet lint race plain model fuzz ## all that must be green: vet, linters, te
 .PHONY: test-long
 test-long: export GUARDIAN_TEST_LONG = 1
 test-long: FUZZ_TIME = 60s
-test-long: tools test-alerts ## the full campaigns: more rounds, longer fuzzing, test-alerts
+test-long: tools test-alerts test-disk ## the full campaigns: more rounds, longer fuzzing, test-alerts, test-disk
 	CGO_ENABLED=1 go test -race -timeout 90m ./...
 	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
@@ -89,6 +89,13 @@ test-alerts: $(LINT) ## alert rules, their cases, metrics and dashboard before p
 	go vet -tags promtool ./cmd/guardian
 	$(LINT) run --build-tags promtool ./cmd/guardian
 	go test -tags promtool -count=1 -v -run '^TestPromtool' ./cmd/guardian
+
+.PHONY: test-disk
+test-disk: $(LINT) ## guardians on a slow or failing disk, killed while they wait for it (needs Debian's strace)
+	@command -v strace >/dev/null || { echo "strace is missing: install the Debian package strace" >&2; exit 1; }
+	go vet -tags strace ./cmd/guardian
+	$(LINT) run --build-tags strace ./cmd/guardian
+	go test -tags strace -count=1 -timeout 20m -v -run '^TestDisk' ./cmd/guardian
 
 .PHONY: test-arm64
 test-arm64: ## the arm64 kernel of shamir, emulated (needs Debian's qemu-user)

@@ -102,7 +102,7 @@ func (c *crashing) run(t *testing.T, kills int) {
 	}
 	began := time.Now()
 	for round := range kills {
-		c.crashOnce(t)
+		c.crashOnce(t, c.launch(t))
 		c.settle(t)
 		if t.Failed() {
 			t.Fatalf("after %d kills under load", round+1)
@@ -132,11 +132,10 @@ func (c *crashing) launch(t *testing.T) *process {
 	return p
 }
 
-// crashOnce lets all owners work until the process is killed, at a number of
+// crashOnce lets all owners work until p is killed, at a number of
 // acknowledgements drawn at random and a little later.
-func (c *crashing) crashOnce(t *testing.T) {
+func (c *crashing) crashOnce(t *testing.T, p *process) {
 	t.Helper()
-	p := c.launch(t)
 	client := newCrashClient(p)
 	defer client.close()
 	var acks, refusals atomic.Int64

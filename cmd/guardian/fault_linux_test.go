@@ -15,13 +15,19 @@ import (
 
 var directoryFaults = []fault{
 	// As a quota does.
-	{name: "no file may grow", refuses: true, prepare: limited(unix.RLIMIT_FSIZE)},
-	{name: "no file can be opened", refuses: true, unready: true, unreadable: true, prepare: limited(unix.RLIMIT_NOFILE)},
+	{name: "no file may grow", refuses: true, prepare: limited(unix.RLIMIT_FSIZE, emptyDirectory)},
+	{name: "no file can be opened", refuses: true, unready: true, unreadable: true, prepare: limited(unix.RLIMIT_NOFILE, emptyDirectory)},
 	{name: "read-only directory", refuses: true, unready: true, prepare: readOnlyDirectory},
 }
 
-// limited leaves nothing of a resource to a running process.
-func limited(resource int) func(*testing.T) troubled {
+// One file is open all the time.
+var fileFaults = []fault{
+	{name: "it may not be written", refuses: true, prepare: limited(unix.RLIMIT_FSIZE, emptyFile)},
+	{name: "no file can be opened", prepare: limited(unix.RLIMIT_NOFILE, emptyFile)},
+}
+
+// limited leaves nothing of a resource to a running process on the storage.
+func limited(resource int, empty func(*testing.T) []string) func(*testing.T) troubled {
 	return func(t *testing.T) troubled {
 		set := func(t *testing.T, p *process, take bool) {
 			t.Helper()
@@ -35,7 +41,7 @@ func limited(resource int) func(*testing.T) troubled {
 			}
 		}
 		return troubled{
-			environ: emptyDirectory(t),
+			environ: empty(t),
 			strike:  func(t *testing.T, p *process) { set(t, p, true) },
 			heal:    func(t *testing.T, p *process) { set(t, p, false) },
 		}
@@ -86,6 +92,12 @@ func TestDirectoryFaults(t *testing.T) {
 	withFaults(t, directoryFaults)
 }
 
+// TestFileFaults is TestBucketFaults for one file.
+func TestFileFaults(t *testing.T) {
+	t.Parallel()
+	withFaults(t, fileFaults)
+}
+
 // TestFullDisk is TestDirectoryFaults for a small file system that is full.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
@@ -95,14 +107,19 @@ func TestFullDisk(t *testing.T) {
 		}
 		return
 	}
-	withFaults(t, []fault{{name: "directory", refuses: true, unready: true, prepare: fullDisk}})
+	withFaults(t, []fault{
+		{name: "directory", refuses: true, unready: true, prepare: fullDisk("")},
+		{name: "file", refuses: true, unready: true, prepare: fullDisk("bolt://")},
+	})
 }
 
-func fullDisk(t *testing.T) troubled {
-	dir := smallDisk(t, "16m")
-	disk := filling(dir)
-	disk.environ = []string{"GUARDIAN_STORAGE=" + filepath.Join(dir, "storage")}
-	return disk
+func fullDisk(scheme string) func(*testing.T) troubled {
+	return func(t *testing.T) troubled {
+		dir := smallDisk(t, "16m")
+		disk := filling(dir)
+		disk.environ = []string{"GUARDIAN_STORAGE=" + scheme + filepath.Join(dir, "storage")}
+		return disk
+	}
 }
 
 // inner is what tells a test that it runs on its own in a mount namespace.

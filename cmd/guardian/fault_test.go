@@ -25,6 +25,10 @@ type fault struct {
 	// write can succeed, which /readyz says, too, and unreadable that no read
 	// can either.
 	refuses, unready, unreadable bool
+	// acknowledges tells that some writes succeed meanwhile.
+	acknowledges bool
+	// stops tells that nothing is written any more until there is a restart.
+	stops bool
 }
 
 // troubled is a storage that something can be done to.
@@ -125,17 +129,24 @@ func (s *suffering) run(t *testing.T) {
 	defer client.close()
 	s.goOn(t, client)
 
-	refusals := s.suffer(t, p, client)
+	acks, refusals := s.suffer(t, p, client)
+	if s.acknowledges && acks == 0 {
+		t.Error("no write was acknowledged")
+	}
 	if s.unready {
 		eventually(t, "it says that it is not ready", func() bool { return readiness(client) == http.StatusServiceUnavailable })
 	}
 	s.readMeanwhile(t, client)
 
 	s.heal(t, p)
-	eventually(t, "it is ready again", func() bool { return readiness(client) == http.StatusOK })
-	s.goOn(t, client)
+	if s.stops {
+		s.refuseAll(t, client)
+	} else {
+		eventually(t, "it is ready again", func() bool { return readiness(client) == http.StatusOK })
+		s.goOn(t, client)
+	}
 	p.kill()
-	t.Logf("%d writes were refused", refusals)
+	t.Logf("%d writes were acknowledged meanwhile, %d refused", acks, refusals)
 
 	p = s.launch(t, "GUARDIAN_REQUIRE_ALL_SHARES=1")
 	client = newCrashClient(p)
@@ -192,29 +203,47 @@ func (s *suffering) goOn(t *testing.T, client *crashClient) {
 }
 
 // suffer lets the owners write while the storage is in trouble, until each was
-// refused if that is to be, and returns how often they were.
-func (s *suffering) suffer(t *testing.T, p *process, client *crashClient) int {
+// refused if that is to be, and returns how often they were not and were.
+func (s *suffering) suffer(t *testing.T, p *process, client *crashClient) (acks, refusals int64) {
 	t.Helper()
-	var refusals atomic.Int64
+	var acked, refused atomic.Int64
 	deadline := time.Now().Add(patience)
 	s.each(func(o *owner) {
 		mine := 0
-		for tries := 0; tries < triesEach || s.refuses && mine == 0; tries++ {
+		for tries := 0; tries < triesEach || s.refuses && mine == 0 || s.stops && readiness(client) == http.StatusOK; tries++ {
 			if time.Now().After(deadline) {
-				t.Error("no write is refused")
+				t.Error("no write is refused, or not all are")
 				return
 			}
 			s.strike(t, p)
 			switch o.work(t, client) {
+			case acknowledged:
+				acked.Add(1)
 			case unavailable:
 				mine++
 			case cutOff:
 				t.Error("a write has no answer")
 			}
 		}
-		refusals.Add(int64(mine))
+		refused.Add(int64(mine))
 	})
-	return int(refusals.Load())
+	return acked.Load(), refused.Load()
+}
+
+// refuseAll wants no write to be acknowledged, although nothing is wrong any more.
+func (s *suffering) refuseAll(t *testing.T, client *crashClient) {
+	t.Helper()
+	s.each(func(o *owner) {
+		for range triesEach {
+			if got := o.work(t, client); got != unavailable {
+				t.Errorf("a write after those before were not made durable: %d", got)
+			}
+		}
+	})
+	if status := readiness(client); status != http.StatusServiceUnavailable {
+		t.Errorf("it is ready: %d", status)
+	}
+	s.readMeanwhile(t, client)
 }
 
 // readMeanwhile wants shares to be served, or else to be called unavailable.
