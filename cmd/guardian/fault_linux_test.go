@@ -29,22 +29,27 @@ var fileFaults = []fault{
 // limited leaves nothing of a resource to a running process on the storage.
 func limited(resource int, empty func(*testing.T) []string) func(*testing.T) troubled {
 	return func(t *testing.T) troubled {
-		set := func(t *testing.T, p *process, take bool) {
-			t.Helper()
-			var limit unix.Rlimit
-			err := unix.Prlimit(p.cmd.Process.Pid, resource, nil, &limit)
-			if limit.Cur = limit.Max; take {
-				limit.Cur = 0
-			}
-			if err := errors.Join(err, unix.Prlimit(p.cmd.Process.Pid, resource, &limit, nil)); err != nil {
-				t.Errorf("setting the limits of a process: %v", err)
-			}
+		limits := limits(resource)
+		limits.environ = empty(t)
+		return limits
+	}
+}
+
+func limits(resource int) troubled {
+	set := func(t *testing.T, p *process, take bool) {
+		t.Helper()
+		var limit unix.Rlimit
+		err := unix.Prlimit(p.cmd.Process.Pid, resource, nil, &limit)
+		if limit.Cur = limit.Max; take {
+			limit.Cur = 0
 		}
-		return troubled{
-			environ: empty(t),
-			strike:  func(t *testing.T, p *process) { set(t, p, true) },
-			heal:    func(t *testing.T, p *process) { set(t, p, false) },
+		if err := errors.Join(err, unix.Prlimit(p.cmd.Process.Pid, resource, &limit, nil)); err != nil {
+			t.Errorf("setting the limits of a process: %v", err)
 		}
+	}
+	return troubled{
+		strike: func(t *testing.T, p *process) { set(t, p, true) },
+		heal:   func(t *testing.T, p *process) { set(t, p, false) },
 	}
 }
 

@@ -53,8 +53,8 @@ func (s *soak) onDisk(scheme, name string) (path string) {
 	}
 	path = filepath.Join(dir, name)
 	s.environ = []string{"GUARDIAN_STORAGE=" + scheme + path}
-	s.suffers("no file may grow", limited(unix.RLIMIT_FSIZE)(s.t))
-	s.suffers("no file can be opened", limited(unix.RLIMIT_NOFILE)(s.t))
+	s.suffers("no file may grow", limits(unix.RLIMIT_FSIZE))
+	s.suffers("no file can be opened", limits(unix.RLIMIT_NOFILE))
 	return path
 }
 

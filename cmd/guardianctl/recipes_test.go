@@ -20,7 +20,9 @@ func TestRecipes(t *testing.T) {
 	for _, unit := range units {
 		for _, found := range started.FindAllStringSubmatch(readRecipe(t, unit), -1) {
 			for _, kind := range []string{"full", "incremental"} {
-				lines = append(lines, strings.NewReplacer("%i", kind, "${BACKUPS}", "kept").Replace(found[1]))
+				for _, admin := range []string{"", "--admin https://g1.example.org:9090 --admin-token-file token"} { // as split by systemd
+					lines = append(lines, strings.NewReplacer("%i", kind, "${BACKUPS}", "kept", "$ADMIN", admin).Replace(found[1]))
+				}
 			}
 		}
 	}
@@ -28,7 +30,7 @@ func TestRecipes(t *testing.T) {
 	for _, found := range arguments.FindAllStringSubmatch(readRecipe(t, "../../deploy/kubernetes/backup.yaml"), -1) {
 		lines = append(lines, strings.NewReplacer("- ", "", `"`, "", "\n", "").Replace(found[1]))
 	}
-	if len(lines) != 6+4 {
+	if len(lines) != 2*6+4 {
 		t.Fatalf("found %q", lines)
 	}
 	for _, line := range lines {
