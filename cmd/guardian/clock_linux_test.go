@@ -58,7 +58,6 @@ var readsClock = regexp.MustCompile(`(?m)^func Now\(\) Time \{\n\tsec, nsec, mon
 // reach a program that asks the kernel by itself, as those of Go do.
 func buildWithClock(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -73,15 +72,24 @@ func buildWithClock(t *testing.T) string {
 		t.Fatalf("%s: time.Now is not what it was: adapt this test to it", std)
 	}
 	changed := string(original[:found[1]]) + "\tsec += clockOffset()\n" + string(original[found[1]:])
-	overlay := map[string]map[string]string{"Replace": {
-		filepath.Join(std, "time.go"):         writeFile(t, dir, "time.go", changed),
-		filepath.Join(std, "clock_offset.go"): writeFile(t, dir, "clock_offset.go", clockSource),
-	}}
-	text, err := json.Marshal(overlay)
+	return buildOverlaid(t, map[string]string{
+		filepath.Join(std, "time.go"):         changed,
+		filepath.Join(std, "clock_offset.go"): clockSource,
+	})
+}
+
+// buildOverlaid builds a guardian in which files have another text, by their path.
+func buildOverlaid(t *testing.T, texts map[string]string) string {
+	t.Helper()
+	dir, replace := t.TempDir(), map[string]string{}
+	for path, text := range texts {
+		replace[path] = writeFile(t, dir, filepath.Base(path), text)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return buildGuardian(t, "-overlay", writeFile(t, dir, "overlay.json", string(text)))
+	return buildGuardian(t, "-overlay", writeFile(t, dir, "overlay.json", string(overlay)))
 }
 
 func writeFile(t *testing.T, dir, name, text string) string {

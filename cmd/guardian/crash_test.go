@@ -68,7 +68,7 @@ func TestCrash(t *testing.T) {
 			case os.Getenv("GUARDIAN_TEST_LONG") == "1":
 				kills = storage.killsLong
 			}
-			c := crashing{binary: binary, dir: t.TempDir(), environ: storage.empty(t)}
+			c := crashing{binary: binary, dir: t.TempDir(), environ: storage.empty(t), what: "kills", strike: kill}
 			c.run(t, kills)
 		})
 	}
@@ -91,28 +91,34 @@ const crashReport = 50
 type crashing struct {
 	binary, dir string
 	environ     []string
-	owners      []*owner
+	// strike ends the process p, under load of the owners by client; what are many
+	// of these.
+	strike func(t *testing.T, p *process, client *crashClient)
+	what   string
+	owners []*owner
 
 	acknowledged, refused, unanswered int
 }
 
-func (c *crashing) run(t *testing.T, kills int) {
+func kill(_ *testing.T, p *process, _ *crashClient) { p.kill() }
+
+func (c *crashing) run(t *testing.T, times int) {
 	for i := range crashOwners {
 		c.owners = append(c.owners, newOwner(i))
 	}
 	began := time.Now()
-	for round := range kills {
+	for round := range times {
 		c.crashOnce(t, c.launch(t))
 		c.settle(t)
 		if t.Failed() {
-			t.Fatalf("after %d kills under load", round+1)
+			t.Fatalf("after %d %s under load", round+1, c.what)
 		}
 		if (round+1)%crashReport == 0 {
-			t.Logf("%d kills", round+1)
+			t.Logf("%d %s", round+1, c.what)
 		}
 	}
-	t.Logf("%d kills under load in %v, %d operations acknowledged, %d cut off, %d refused as storage was slow; nothing lost, torn or unreadable",
-		kills, time.Since(began).Round(time.Second), c.acknowledged, c.unanswered, c.refused)
+	t.Logf("%d %s under load in %v, %d operations acknowledged, %d cut off, %d refused as storage was slow; nothing lost, torn or unreadable",
+		times, c.what, time.Since(began).Round(time.Second), c.acknowledged, c.unanswered, c.refused)
 	if c.acknowledged == 0 || c.unanswered == 0 {
 		t.Errorf("%d acknowledged and %d cut off: that was no test", c.acknowledged, c.unanswered)
 	}
@@ -132,7 +138,7 @@ func (c *crashing) launch(t *testing.T) *process {
 	return p
 }
 
-// crashOnce lets all owners work until p is killed, at a number of
+// crashOnce lets all owners work until p is struck, at a number of
 // acknowledgements drawn at random and a little later.
 func (c *crashing) crashOnce(t *testing.T, p *process) {
 	t.Helper()
@@ -163,7 +169,7 @@ func (c *crashing) crashOnce(t *testing.T, p *process) {
 	case <-time.After(patience): // on a machine that does much else
 	}
 	time.Sleep(rand.N(10 * time.Millisecond)) // the random moment itself
-	p.kill()
+	c.strike(t, p, client)
 	working.Wait()
 	c.acknowledged += int(acks.Load())
 	c.refused += int(refusals.Load())

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,6 +185,8 @@ type crashClient struct {
 	// patient asks again when the storage was too slow for an answer, as it is
 	// on a machine that does much else.
 	patient bool
+	// deaf takes answers that come from now on for lost.
+	deaf atomic.Bool
 }
 
 func newCrashClient(p *process) *crashClient {
@@ -258,5 +261,8 @@ func (c *crashClient) postOnce(route string, body any) (int, []byte, error) {
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
+	if c.deaf.Load() {
+		return 0, nil, errors.New("the answer came too late")
+	}
 	return response.StatusCode, answer, err
 }

@@ -198,7 +198,7 @@ func TestDiskKilledAtEachStep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := crashing{binary: binary, dir: t.TempDir(), environ: storage.empty(t)}
+			c := crashing{binary: binary, dir: t.TempDir(), environ: storage.empty(t), strike: kill}
 			for i := range crashOwners {
 				c.owners = append(c.owners, newOwner(i))
 			}
@@ -227,7 +227,7 @@ func TestDiskOfTwoGuardians(t *testing.T) {
 	binary, environ, dir := buildGuardian(t), emptyDirectory(t), t.TempDir()
 	var both [2]crashing
 	for i := range both {
-		both[i] = crashing{binary: binary, dir: dir, environ: environ}
+		both[i] = crashing{binary: binary, dir: dir, environ: environ, strike: kill}
 		for n := range crashOwners {
 			both[i].owners = append(both[i].owners, newOwner(i*crashOwners+n))
 		}
