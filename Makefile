@@ -31,6 +31,7 @@ SIM_RUNS ?= 20000
 MOVE_RUNS ?= 20000
 SOAK_TIME ?= 1h
 SOAK_SEED ?= 0
+POWER_CUTS ?= 50
 BENCH ?= .
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 IDENTITIES ?= 10000
@@ -74,7 +75,7 @@ test: vet lint race plain model fuzz ## all that must be green: vet, linters, te
 .PHONY: test-long
 test-long: export GUARDIAN_TEST_LONG = 1
 test-long: FUZZ_TIME = 60s
-test-long: tools test-alerts test-disk ## the full campaigns: more rounds, longer fuzzing, test-alerts, test-disk
+test-long: tools test-alerts test-disk test-power ## the full campaigns: more rounds, longer fuzzing, test-alerts, test-disk, test-power
 	CGO_ENABLED=1 go test -race -timeout 90m ./...
 	go test -count=1 -timeout 60m -run '^TestModel' ./guardian
 	.ci/fuzz $(FUZZ_TIME)
@@ -96,6 +97,13 @@ test-disk: $(LINT) ## guardians on a slow or failing disk, killed while they wai
 	go vet -tags strace ./cmd/guardian
 	$(LINT) run --build-tags strace ./cmd/guardian
 	go test -tags strace -count=1 -timeout 20m -v -run '^TestDisk' ./cmd/guardian
+
+# Of its own directories TMPDIR has the disks: /dev/shm makes them fast.
+.PHONY: test-power
+test-power: $(LINT) ## POWER_CUTS=50 power cuts of each directory and bolt file on ext4 and xfs, under load (needs root, loop devices, Debian's e2fsprogs and xfsprogs)
+	go vet -tags power ./cmd/guardian
+	$(LINT) run --build-tags power ./cmd/guardian
+	go test -tags power -count=1 -timeout 6h -v -run '^TestPower' ./cmd/guardian -power.cuts=$(POWER_CUTS)
 
 .PHONY: test-arm64
 test-arm64: ## the arm64 kernel of shamir, emulated (needs Debian's qemu-user)

@@ -1,7 +1,8 @@
 // Package fs keeps objects as files in a directory that any number of
 // processes may share.
 //
-// Compare-and-swap and durability hold on every local file system, and on a
+// Compare-and-swap and durability hold on every local file system whose names
+// survive a loss of power, which those of ext4 without a journal do not, and on a
 // network file system if it keeps three promises: flock(2) excludes between
 // hosts (NFS version 4 and EFS do so unless mounted with local_lock or nolock),
 // rename(2) replaces in one step, and fsync(2) of a directory makes its entries
