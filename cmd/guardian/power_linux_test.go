@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,8 @@ var (
 	xfs  = fileSystem{"xfs", "xfs", []string{"mkfs.xfs", "-q", "-m", "reflink=1"}, true, "loop,nouuid"}
 	// bare is ext4 without a journal.
 	bare = fileSystem{"bare", "ext4", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, false, "loop"}
+	// unflushed is ext4 that does not tell the disk to flush its cache.
+	unflushed = fileSystem{"unflushed", "ext4", ext4.format, true, "loop,barrier=0"}
 
 	// A name in a directory can be lost where there is no journal, whatever was
 	// synced: of an entry that was removed, and is still on the disk, and a new one
@@ -45,12 +48,12 @@ var (
 	fileSystems = []fileSystem{ext4, xfs, bare}
 )
 
-// build is a guardian, with or without a change, and the storage that it is told
-// to use in a directory.
+// build is a guardian, with or without a change, and where it is tested.
 type build struct {
-	name, storage string
-	change        change
-	on            []fileSystem
+	name    string
+	storage string // how it is told what to use in a directory
+	change  change
+	on      []fileSystem
 }
 
 // change has a text take the place of another in a source file.
@@ -75,6 +78,7 @@ var powerFaults = []build{
 	{"syncfs", directoryStorage, change{"backend/fs/whole_linux.go", "unix.Syncfs(int(dir.Fd()))", "error(nil)"}, journaled},
 	{"contents", directoryStorage, change{"backend/fs/batch.go", "if err == nil && w.whole.sync(failures) != nil {", "if false {"}, journaled},
 	{"name", directoryStorage, change{"backend/fs/batch.go", "if f.writer.whole.sync(failures) != nil {", "if false {"}, journaled},
+	{"flush", directoryStorage, change{}, []fileSystem{unflushed}},
 	{"commit", fileStorage, change{"backend/bolt/open.go", "Timeout:  patience,", "Timeout: patience, NoSync: true,"}, fileSystems},
 }
 
@@ -83,13 +87,17 @@ var powerFaults = []build{
 // nothing is torn, every share verifies, and what was not acknowledged can be sent
 // again as it was.
 //
-// The disk is an image behind a loop device, in a file system that clones a file in
-// one step. A clone has all that the device was given until then, and nothing of
-// what the kernel has in its memory alone.
+// The disk is a loop device, and its medium an image in a file system that clones a
+// file in one step. A clone has all that the device was told to flush until then, or
+// was given at all, and nothing of what the kernel has in its memory alone.
 func TestPower(t *testing.T) {
 	if !mayMount() {
 		needPower(t)
-		if err := inMounts(t.Output(), flag.Lookup("test.run").Value.String()); err != nil {
+		run := "^TestPower$"
+		if _, part, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok {
+			run += "/" + part
+		}
+		if err := inMounts(t.Output(), run); err != nil {
 			t.Error(err)
 		}
 		return
@@ -163,18 +171,21 @@ func needPower(t *testing.T) {
 	}
 }
 
-// inMounts runs tests once more, in a mount namespace of their own. With it end the
-// mounts that they leave, and with these their loop devices.
+// inMounts runs tests once more, in a namespace of their own of mounts and processes.
+// With it end the guardians and mounts that they leave, and with these their loop
+// devices.
 func inMounts(out io.Writer, run string) error {
 	cmd := exec.Command(os.Args[0], "-test.run="+run, "-test.v", "-test.timeout=0", "-test.parallel=6", fmt.Sprintf("-power.cuts=%d", *powerCuts))
 	cmd.Env = append(os.Environ(), inner+"=1")
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+	}
 	return cmd.Run()
 }
 
 const (
-	shelfSize = 64 << 30 // of sparse files, as is
+	shelfSize = 64 << 30 // sparse, as are the disks
 	diskSize  = 1 << 30
 )
 
@@ -243,11 +254,14 @@ func command(t *testing.T, args ...string) {
 	}
 }
 
-// disk is one whose power can be cut.
+// disk is one whose power can be cut. It is a file in a file system of its own, and
+// so has a cache, as disks have: what it was given, and not told to flush, is in the
+// kernel's memory, and not on the medium.
 type disk struct {
 	system fileSystem
-	image  string
-	dir    string // where it is mounted
+	medium string // an image on the shelf
+	image  string // a file in that
+	dir    string // where the system is mounted
 }
 
 func newDisk(t *testing.T, shelf string, system fileSystem) *disk {
@@ -256,8 +270,12 @@ func newDisk(t *testing.T, shelf string, system fileSystem) *disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &disk{system: system, image: filepath.Join(dir, "image"), dir: filepath.Join(t.TempDir(), "mounted")}
+	medium, mounted := filepath.Join(dir, "medium"), filepath.Join(dir, "mounted")
+	xfs.make(t, medium, 2*diskSize)
+	xfs.mount(t, medium, mounted)
+	d := &disk{system: system, medium: medium, image: filepath.Join(mounted, "image"), dir: filepath.Join(dir, "storage")}
 	system.make(t, d.image, diskSize)
+	command(t, "sync", "-f", d.image)
 	system.mount(t, d.image, d.dir)
 	return d
 }
@@ -266,27 +284,34 @@ func newDisk(t *testing.T, shelf string, system fileSystem) *disk {
 func (d *disk) strike(t *testing.T, p *process, client *crashClient) {
 	t.Helper()
 	client.deaf.Store(true)
-	d.cut(t, p.kill)
+	d.cut(t, rand.IntN(2) == 0, p.kill)
 }
 
-// cut leaves on the disk what it was given until now. End ends its use.
-func (d *disk) cut(t *testing.T, end func()) {
+// cut leaves on the disk what it was given until now, with or without what is in its
+// cache. End ends its use.
+func (d *disk) cut(t *testing.T, withCache bool, end func()) {
 	t.Helper()
+	if withCache {
+		command(t, "sync", d.image)
+	}
 	left := d.clone(t)
 	end()
 	unmount(t, d.dir)
-	if err := os.Rename(left, d.image); err != nil {
+	mounted := filepath.Dir(d.image)
+	unmount(t, mounted)
+	if err := os.Rename(left, d.medium); err != nil {
 		t.Fatal(err)
 	}
+	xfs.mount(t, d.medium, mounted)
 	d.system.mend(t, d.image)
 	d.system.mount(t, d.image, d.dir)
 }
 
-// clone returns the name of an image that has what this one has now.
+// clone returns the name of an image that has what the medium has now.
 func (d *disk) clone(t *testing.T) string {
 	t.Helper()
-	name := d.image + ".left"
-	from, err := os.Open(d.image)
+	name := d.medium + ".left"
+	from, err := os.Open(d.medium)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,8 +326,8 @@ func (d *disk) clone(t *testing.T) string {
 	return name
 }
 
-// TestPowerOfFiles has no guardian: what was synced is there after a cut, and what
-// was not is not.
+// TestPowerOfFiles has no guardian: what was synced is there after a cut, if the disk
+// was told to flush it or its cache is not lost, and what was not synced is not.
 func TestPowerOfFiles(t *testing.T) {
 	if !mayMount() {
 		needPower(t)
@@ -312,21 +337,25 @@ func TestPowerOfFiles(t *testing.T) {
 		return
 	}
 	shelf := newShelf(t)
-	for _, system := range fileSystems {
-		t.Run(system.name, func(t *testing.T) {
-			d := newDisk(t, shelf, system)
-			synced, unsynced := filepath.Join(d.dir, "synced"), filepath.Join(d.dir, "unsynced")
-			writeFile(t, d.dir, "synced", "text")
-			command(t, "sync", synced, d.dir)
-			writeFile(t, d.dir, "unsynced", "text")
-			d.cut(t, func() {})
-			if text, err := os.ReadFile(synced); string(text) != "text" {
-				t.Errorf("a file that was synced has %q after a power cut, error: %v", text, err)
-			}
-			if text, _ := os.ReadFile(unsynced); len(text) > 0 {
-				t.Error("a file that was not synced has its text after a power cut")
-			}
-		})
+	for _, system := range append(fileSystems, unflushed) {
+		for _, withCache := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/cache=%v", system.name, withCache), func(t *testing.T) {
+				d := newDisk(t, shelf, system)
+				command(t, "sync", "-f", d.dir)
+				synced, unsynced := filepath.Join(d.dir, "synced"), filepath.Join(d.dir, "unsynced")
+				writeFile(t, d.dir, "synced", "text")
+				command(t, "sync", synced, d.dir)
+				writeFile(t, d.dir, "unsynced", "text")
+				d.cut(t, withCache, func() {})
+				kept := withCache || system.name != unflushed.name
+				if text, err := os.ReadFile(synced); (string(text) == "text") != kept {
+					t.Errorf("a file that was synced has %q after a power cut, error: %v", text, err)
+				}
+				if text, _ := os.ReadFile(unsynced); len(text) > 0 {
+					t.Error("a file that was not synced has its text after a power cut")
+				}
+			})
+		}
 	}
 }
 
