@@ -20,6 +20,16 @@ type Got struct {
 	Err  error
 }
 
+// NothingGot is for backends: it is what [Batcher.GetEach] returns when it could not
+// be carried out.
+func NothingGot(err error, keys []string) []Got {
+	all := make([]Got, len(keys))
+	for i, key := range keys {
+		all[i].Err = fmt.Errorf("getting %s: %w", key, err)
+	}
+	return all
+}
+
 // Batch is a conditional put with what belongs to it.
 type Batch struct {
 	// Create are objects under keys that nobody else writes, and that nobody reads

@@ -18,14 +18,10 @@ func (b *Bolt) GetEach(ctx context.Context, keys ...string) []backend.Got {
 		}
 		return all, nil
 	})
-	if err == nil {
-		return found
+	if err != nil {
+		return backend.NothingGot(err, keys)
 	}
-	all := make([]backend.Got, len(keys))
-	for i, key := range keys {
-		all[i].Err = fmt.Errorf("getting %s: %w", key, err)
-	}
-	return all
+	return found
 }
 
 func gotFrom(objects *bbolt.Bucket, key string) backend.Got {

@@ -22,14 +22,10 @@ func (f *FS) GetEach(ctx context.Context, keys ...string) []backend.Got {
 		}
 		return all, nil
 	})
-	if err == nil {
-		return found
+	if err != nil {
+		return backend.NothingGot(err, keys)
 	}
-	all := make([]backend.Got, len(keys))
-	for i, key := range keys {
-		all[i].Err = fmt.Errorf("getting %s: %w", key, err)
-	}
-	return all
+	return found
 }
 
 func (f *FS) got(key string) backend.Got {
