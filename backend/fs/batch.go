@@ -162,16 +162,17 @@ func (s *staging) write(name string, data []byte, create func(name string) (*os.
 
 // sync makes the files durable, and the directories' entries, one by one.
 func (s *staging) sync(dirs map[string]bool) error {
-	errs := make([]error, len(s.files), len(s.files)+len(dirs))
+	errs := make([]error, len(s.files))
 	var group sync.WaitGroup
 	for i, file := range s.files {
 		group.Go(func() { errs[i] = s.writer.syncFile(file) })
 	}
+	var errDirs []error
 	for dir := range dirs {
-		errs = append(errs, s.writer.persistOnce(dir))
+		errDirs = append(errDirs, s.writer.persistOnce(dir))
 	}
 	group.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errDirs, errs...)...)
 }
 
 // undo removes what was written, also of an object a part.
