@@ -114,11 +114,11 @@ func shareOfFill(kind byte, i int) state {
 }
 
 // A copy holds all that was acknowledged before it was asked for. Whoever fetches it
-// and takes his time holds nobody up: while he reads a fifth of it, the file becomes
-// twice as large, which takes a new mapping of it into memory.
+// and takes his time holds nobody up: while he reads a quarter of it, the file becomes
+// three times as large, which takes a new mapping of it into memory.
 func TestSlowConsumerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	const before, after = 60, 90
+	const before, after = 20, 40
 	dir := t.TempDir()
 	c := launchFile(t, filepath.Join(dir, "guardian.db"))
 	c.fill(t, 'b', before)
@@ -128,15 +128,19 @@ func TestSlowConsumerHoldsNobodyUp(t *testing.T) {
 		t.Fatalf("answered %d", response.StatusCode)
 	}
 	// As much as on a busy machine keeps the guardian from giving up on him.
-	const little = 64 << 10
+	const little = 32 << 10
 	var first bytes.Buffer
-	for i := range after {
+	readOn := func() {
 		if _, err := io.CopyN(&first, response.Body, little); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for i := range after {
+		readOn()
 		c.store(t, 'a', i)
 	}
 	for i := range after {
+		readOn()
 		if got, err := c.pull(identityOfFill('a', i)); err != nil || got.version != uint64(i) {
 			t.Fatalf("%d is %d, %v", i, got.version, err)
 		}
