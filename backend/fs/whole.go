@@ -11,7 +11,7 @@ const (
 	// wholePatience is how long is waited for a syncfs that may have others' data
 	// to write as well, and wholePause how long it is left alone after that.
 	wholePatience = 20 * time.Millisecond
-	wholePause    = time.Minute
+	wholePause    = time.Second
 )
 
 // errApart says that files are to be synced one by one.
