@@ -177,6 +177,23 @@ func TestSlowSyncOfAllIsDoneApart(t *testing.T) {
 	}
 }
 
+// The storage may be closed while a syncfs goes on that nobody waits for any more:
+// the race detector sees a descriptor that is used by then.
+func TestCloseDuringSyncOfAll(t *testing.T) {
+	root, err := os.Open(t.TempDir())
+	must(t, err)
+	w := newWhole(root)
+	begun := make(chan struct{})
+	w.syncfs = func(*os.File) error { close(begun); return syncfs(root) }
+	turn := w.rounds.join(".", w.run)
+	<-begun
+	must(t, root.Close())
+	<-turn.over
+	if failed := w.failures.Load() == 1; failed != (turn.err != nil) {
+		t.Errorf("failed: %v, %v", failed, turn.err)
+	}
+}
+
 // Nothing is left of a batch that could not be made durable.
 func TestFailedBatchLeavesNothing(t *testing.T) {
 	for _, failing := range []string{"file a/2/x", "file a/2/y", "file temporary"} {

@@ -29,9 +29,18 @@ func kernelFrom(major, minor int) bool {
 	return ours > major || ours == major && oursMinor >= minor
 }
 
+// syncfs may go on while dir is closed: the caller may have left.
 func syncfs(dir *os.File) error {
-	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: dir.Name(), Err: err}
+	conn, err := dir.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = unix.Syncfs(int(fd)) }); err != nil {
+		return err
+	}
+	if failed != nil {
+		return &os.PathError{Op: "syncfs", Path: dir.Name(), Err: failed}
 	}
 	return nil
 }
