@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/vault-guardian/guardian/manifest"
 )
@@ -22,12 +23,18 @@ type ground struct {
 	firm bool
 	// manifest is that of the highest version with one, nil when there is none.
 	manifest *manifest.Manifest
-	// keepers may hold what can be rebuilt below their current version, and
-	// would drop it for another. holders have it as their current version, or
-	// showed that they retain it. need is its K.
-	keepers, holders map[int]bool
-	need             int
+	// rebuilt is what can be rebuilt, and need its K.
+	rebuilt candidate
+	need    int
+	// keepers may hold it below their current version, and would drop it for
+	// another. holders have it as their current version, or showed that they retain
+	// it. Of the keepers untold did not say.
+	keepers, holders, untold map[int]bool
 }
+
+// leastLook is the time in which guardians say what they retain, or are taken for
+// those that do not say.
+const leastLook = longGrace
 
 // explore asks the guardians and adds what they show to the claims.
 func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uint64) (ground, error) {
@@ -35,9 +42,11 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 	if err := v.enoughFor("push", v.WriteQuorum(), all); err != nil {
 		return ground{}, err
 	}
-	ctx, cancel := firstHalf(ctx)
+	start := time.Now()
+	look, cancel := firstHalf(ctx)
 	defer cancel()
-	result, report, err := v.rebuild(ctx, identity, all)
+	result, report, err := v.rebuild(look, identity, all)
+	cutShort := look.Err() != nil && time.Since(start) < leastLook
 	if err != nil {
 		report = PullReport{}
 	}
@@ -45,7 +54,7 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 	for i, version := range all.versions() {
 		claims[i] = max(claims[i], version)
 	}
-	now := ground{all: all, known: report.Version, shown: v.counting(all), manifest: all.latest()}
+	now := ground{all: all, rebuilt: result.right, known: report.Version, shown: v.counting(all), manifest: all.latest()}
 	if now.manifest != nil {
 		now.known = max(now.known, now.manifest.Version)
 	}
@@ -53,14 +62,34 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 		return ground{}, err
 	}
 	enough := min(report.Threshold+1, len(v.guardians))
-	now.keep(result.right, v.Threshold())
-	now.firm = len(all.versions()) == 0 || report.Version == highest(now.shown, now.next) && report.Used-now.prepared(result.right) >= enough
+	now.keep(v.Threshold())
+	now.firm = len(all.versions()) == 0 || report.Version == highest(now.shown, now.next) && report.Used-now.prepared() >= enough
+	if cutShort && !now.firm {
+		return ground{}, now.unsettled(v)
+	}
 	return now, nil
 }
 
+// askKeepers gives those time to say whether they retain what was rebuilt of whom
+// it is not known.
+func (g *ground) askKeepers(ctx context.Context, v *Vault, identity string) {
+	if len(g.untold) == 0 {
+		return
+	}
+	version := g.rebuilt.group.version
+	v.takeKept(ctx, identity, version, g.all, slices.Sorted(maps.Keys(g.untold)))
+	for _, c := range g.all.groups() {
+		if c.group == g.rebuilt.group {
+			g.rebuilt = c
+		}
+	}
+	g.keep(v.Threshold())
+}
+
 // keep notes who has what was rebuilt.
-func (g *ground) keep(c candidate, vault int) {
-	g.keepers, g.holders = map[int]bool{}, map[int]bool{}
+func (g *ground) keep(vault int) {
+	c := g.rebuilt
+	g.keepers, g.holders, g.untold = map[int]bool{}, map[int]bool{}, map[int]bool{}
 	if len(c.members) == 0 {
 		return
 	}
@@ -69,6 +98,9 @@ func (g *ground) keep(c candidate, vault int) {
 	}
 	for _, i := range g.all.beyond(c.group.version) {
 		g.keepers[i] = true
+		if !g.holders[i] && !slices.Contains(g.all[i].denied, c.group.version) {
+			g.untold[i] = true
+		}
 	}
 	for i := range g.holders {
 		if g.all[i].current == nil {
@@ -80,9 +112,9 @@ func (g *ground) keep(c candidate, vault int) {
 
 // prepared counts the members that have prepared their share and have no other:
 // they would not retain it beside a new version.
-func (g *ground) prepared(c candidate) int {
+func (g *ground) prepared() int {
 	count := 0
-	for _, m := range c.members {
+	for _, m := range g.rebuilt.members {
 		if g.all[m.position].current == nil {
 			count++
 		}
@@ -92,8 +124,8 @@ func (g *ground) prepared(c candidate) int {
 
 // spare returns how many of the keepers left may be sent a share. All, once K
 // guardians have acknowledged the new version. One, when that one makes it K:
-// either it takes its share or it goes on keeping. Else those that did not show
-// the old version, which come first, and as many more as leave K that have it.
+// either it takes its share or it goes on keeping. Else those that do not have
+// the old version, which come first, and as many more as leave K that showed it.
 func (g *ground) spare(t *tally, left []int, k int) int {
 	switch acked := len(t.acked); {
 	case acked >= k:
@@ -101,23 +133,27 @@ func (g *ground) spare(t *tally, left []int, k int) int {
 	case acked == k-1:
 		return 1
 	}
-	unproved := 0
+	without := 0
 	for _, i := range left {
-		if !g.holders[i] {
-			unproved++
+		if !g.mayHold(i) {
+			without++
 		}
 	}
-	return unproved + max(0, g.held(t, left)-g.need)
+	return without + max(0, g.held(t, left)-g.need)
 }
 
-// inOrder returns the keepers, those first that did not show the old version.
+// mayHold reports a guardian that showed the old version, or did not say that it
+// does not have it.
+func (g *ground) mayHold(i int) bool { return g.holders[i] || g.untold[i] }
+
+// inOrder returns the keepers, those first that do not have the old version.
 func (g *ground) inOrder() []int {
 	order := slices.Sorted(maps.Keys(g.keepers))
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch {
-		case g.holders[a] == g.holders[b]:
+		case g.mayHold(a) == g.mayHold(b):
 			return 0
-		case g.holders[b]:
+		case g.mayHold(b):
 			return -1
 		}
 		return 1

@@ -43,10 +43,13 @@ func TestGroundSpare(t *testing.T) {
 	all := []int{0, 1, 2, 3, 4}
 	for name, test := range map[string]struct {
 		keepers, holders, acked, left []int
+		untold                        []int
 		need, want                    int // K is 3
 	}{
 		"all hold it, all keep it":              {keepers: all, holders: all, left: all, need: 3, want: 2},
 		"four hold it":                          {keepers: all, holders: all[1:], left: all, need: 3, want: 2},
+		"four hold it, the fifth did not say":   {keepers: all, holders: all[1:], untold: all[:1], left: all, need: 3, want: 1},
+		"K hold it, two did not say":            {keepers: all, holders: all[2:], untold: all[:2], left: all, need: 3, want: 0},
 		"K hold it":                             {keepers: all, holders: all[2:], left: all, need: 3, want: 2},
 		"fewer hold it":                         {keepers: all, holders: all[3:], left: all, need: 3, want: 3},
 		"it needs two":                          {keepers: all, holders: all[1:], left: all, need: 2, want: 3},
@@ -59,7 +62,7 @@ func TestGroundSpare(t *testing.T) {
 		"K took it":                             {keepers: all[3:], holders: all[:1], acked: []int{0, 1, 2}, left: all[3:], need: 3, want: 2},
 		"more than K, none left":                {keepers: all[4:], holders: all, acked: all, need: 3, want: 0},
 	} {
-		g := ground{keepers: setOf(test.keepers...), holders: setOf(test.holders...), need: test.need}
+		g := ground{keepers: setOf(test.keepers...), holders: setOf(test.holders...), untold: setOf(test.untold...), need: test.need}
 		if got := g.spare(&tally{acked: setOf(test.acked...)}, test.left, 3); got != test.want {
 			t.Errorf("%s: %d can be spared, want %d", name, got, test.want)
 		}
@@ -139,17 +142,20 @@ func members(bits, n int) []int {
 }
 
 func TestGroundKeep(t *testing.T) {
-	g := ground{all: survey{at(1, 3), at(2, 2), at(3, 2), at(4, 1), absent, broken}}
-	chosen := candidate{group: group{version: 2, threshold: 2}, members: []member{{1, nil}, {2, nil}, {0, nil}}}
-	g.keep(chosen, 3)
-	if !maps.Equal(g.keepers, setOf(0)) || !maps.Equal(g.holders, setOf(0, 1, 2)) || g.need != 2 {
-		t.Errorf("kept by %v, held by %v, needs %d", g.keepers, g.holders, g.need)
+	denying := at(5, 3)
+	denying.denied = []uint64{2}
+	g := ground{all: survey{at(1, 3), at(2, 2), at(3, 2), at(4, 1), absent, broken, denying, at(7, 4)}}
+	g.rebuilt = candidate{group: group{version: 2, threshold: 2}, members: []member{{1, nil}, {2, nil}, {0, nil}}}
+	g.keep(3)
+	if !maps.Equal(g.keepers, setOf(0, 6, 7)) || !maps.Equal(g.holders, setOf(0, 1, 2)) || !maps.Equal(g.untold, setOf(7)) || g.need != 2 {
+		t.Errorf("kept by %v, held by %v, not said by %v, needs %d", g.keepers, g.holders, g.untold, g.need)
 	}
-	chosen.group.threshold = 0
-	if g.keep(chosen, 3); g.need != 3 {
+	g.rebuilt.group.threshold = 0
+	if g.keep(3); g.need != 3 {
 		t.Errorf("with no threshold of its own it needs %d", g.need)
 	}
-	if g.keep(candidate{}, 3); len(g.keepers) != 0 || len(g.holders) != 0 {
+	g.rebuilt = candidate{}
+	if g.keep(3); len(g.keepers) != 0 || len(g.holders) != 0 {
 		t.Errorf("nothing was rebuilt; kept by %v, held by %v", g.keepers, g.holders)
 	}
 }

@@ -156,6 +156,43 @@ func TestHostileKeepersThatRefuse(t *testing.T) {
 	wantPulled(inTime(t), t, vault, "after", report.Version)
 }
 
+// Two honest guardians keep version 1 below a given up one, and one or both are
+// slower to say so than Store has time, or than it waits where others can rebuild
+// it. Three take no push, two of which lie: then version 1 is with the honest ones.
+func TestHostileRefusalsLoseNothingOfTheSlow(t *testing.T) {
+	t.Parallel()
+	slow, full := onOlder(silence), on(api.RoutePush, refusing(api.ErrQuotaExceeded))
+	for name, test := range map[string]struct {
+		fronts [5]front
+		time   time.Duration
+		times  int
+	}{
+		"there is no time":         {[5]front{slow, slow, full, full, refusing(api.ErrTokenInvalid)}, 1500 * time.Millisecond, 3},
+		"the others' shares do it": {[5]front{slow, full, full, full, chain()}, 10 * time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster := guardiantest.New(t, 5)
+			reach(t, cluster, 1, longSecret, 0, 1, 2, 3, 4)
+			reach(t, cluster, 2, "cut short", 0, 1)
+			for i, front := range test.fronts {
+				cluster.Front(i, front)
+			}
+			for range test.times {
+				_, err := ownedVault(t, cluster).Store(within(t, test.time), owned, []byte("not acknowledged"))
+				if _, ok := errors.AsType[*client.QuorumError](err); !ok {
+					t.Fatalf("Store: %v", err)
+				}
+			}
+			for i := range 5 {
+				cluster.Start(i)
+			}
+			frontAll(cluster, refusing(api.ErrTokenInvalid), 2, 3)
+			wantPulled(inTime(t), t, ownedVault(t, cluster), longSecret, 1)
+		})
+	}
+}
+
 // The guardian that is asked first may hang at whatever it is asked.
 func TestHostileSilenceHoldsUpNobody(t *testing.T) {
 	t.Parallel()

@@ -195,9 +195,9 @@ func TestGroundPrepared(t *testing.T) {
 	if !ok || len(best.members) != 3 || best.group.epoch != 2 {
 		t.Fatalf("chose %+v", best)
 	}
-	g := ground{all: s}
-	g.keep(best, 3)
-	if g.prepared(best) != 1 || len(g.keepers) != 1 || !g.keepers[2] || len(g.holders) != 3 {
+	g := ground{all: s, rebuilt: best}
+	g.keep(3)
+	if g.prepared() != 1 || len(g.keepers) != 1 || !g.keepers[2] || len(g.holders) != 3 {
 		t.Errorf("%+v", g)
 	}
 }

@@ -76,11 +76,12 @@ func (v *Vault) Store(ctx context.Context, identity string, secret []byte) (repo
 // guardian, drawn anew in each attempt since it may be the one that lies, and
 // then to those that would drop what can be rebuilt last.
 func (v *Vault) pushOver(ctx context.Context, identity string, secret []byte, over ground) (PushReport, error) {
-	if !over.firm && !over.passable(v.Threshold(), len(v.guardians)) {
-		return PushReport{}, v.impassable(over)
-	}
 	if over.firm {
 		return v.pushWith(ctx, identity, over.next, secret, over.manifest, v.pushAll)
+	}
+	over.askKeepers(ctx, v, identity)
+	if !over.passable(v.Threshold(), len(v.guardians)) {
+		return PushReport{}, v.impassable(over)
 	}
 	return v.pushWith(ctx, identity, over.next, secret, over.manifest, func(ctx context.Context, made *batch) *tally {
 		t := newTally(made)

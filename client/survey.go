@@ -62,6 +62,7 @@ func (g group) String() string {
 type found struct {
 	current *holding
 	older   []*holding // others, asked for by version or epoch
+	denied  []uint64   // versions that it says it does not retain
 	err     error
 	latency time.Duration
 }
@@ -136,12 +137,37 @@ func (v *Vault) takeOlder(ctx context.Context, identity string, version uint64, 
 	fanOut(ctx, all.beyond(version), func(ctx context.Context, i int) (*holding, error) {
 		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
 	}, func(a answer[*holding]) time.Duration {
-		if a.value != nil {
-			all[a.position].older = append(all[a.position].older, a.value)
-			all.prove()
-		}
+		all.note(version, a)
 		return patience()
 	})
+}
+
+// takeKept asks those again of which it is not known whether they retain a version:
+// they were hurried, or not asked, as the others can rebuild it.
+func (v *Vault) takeKept(ctx context.Context, identity string, version uint64, all survey, untold []int) {
+	ctx, cancel := firstHalf(ctx)
+	defer cancel()
+	ctx, cancelSoon := context.WithTimeout(ctx, longGrace)
+	defer cancelSoon()
+	fanOut(ctx, untold, func(ctx context.Context, i int) (*holding, error) {
+		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
+	}, func(a answer[*holding]) time.Duration {
+		all.note(version, a)
+		return waitForAll
+	})
+}
+
+// note keeps what a guardian said of an older version. Who is silent, or refuses,
+// says nothing of it.
+func (s survey) note(version uint64, a answer[*holding]) {
+	f := &s[a.position]
+	switch {
+	case a.value != nil:
+		f.older = append(f.older, a.value)
+		s.prove()
+	case errors.Is(a.err, api.ErrNotFound), errors.Is(a.err, api.ErrIntegrityFailed), errors.Is(a.err, errMalformedShare):
+		f.denied = append(f.denied, version)
+	}
 }
 
 // takeEpochs asks for shares of epochs that a guardian does not show: it may have
