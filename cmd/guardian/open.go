@@ -35,6 +35,7 @@ const openTimeout = 30 * time.Second
 
 // opened is a node and what it stands on.
 type opened struct {
+	pace    *pace
 	store   backend.Backend
 	metrics *metered.Metrics
 	// database are a storage's own metrics; nil if it has none.

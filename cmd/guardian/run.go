@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -32,12 +31,13 @@ func run(ctx context.Context, cfg *Config) error {
 	log.Info("vault-guardian v"+api.Version+" starting", "version", api.Version)
 	log.Info("config: "+cfg.source, "source", cfg.source)
 	setMemoryLimit(log)
-	defer runtime.KeepAlive(paceCollector())
+	pace := newPace()
 
 	o, err := open(ctx, cfg, log)
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
+	o.pace = pace
 	err = verifyAndServe(ctx, cfg, o, log)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()

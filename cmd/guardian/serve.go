@@ -55,7 +55,7 @@ func serve(ctx context.Context, cfg *Config, o *opened, log *slog.Logger) error 
 		return errors.Join(err, listener.Close())
 	}
 	server := httpapi.NewServer(handler, cfg.RequestTimeout, log)
-	server.ConnState = o.calls.Connection
+	server.ConnState = o.pace.watch(o.calls.Connection)
 
 	stopTasks := startTasks(ctx, cfg, o, known, monitor, reloads)
 	defer stopTasks()
