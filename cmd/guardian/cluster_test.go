@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -98,10 +99,19 @@ func (g *guardians) wantListWithinOnePoll(t *testing.T) {
 	})
 }
 
-// wantOneList compares what each says of all. Indices are 1 to n, as nobody else
+// wantOneList waits until all say the same of all. Indices are 1 to n, as nobody else
 // ever registered.
 func (g *guardians) wantOneList(t *testing.T, alive, writeQuorum int) {
 	t.Helper()
+	var differ error
+	if !g.within(func() bool { differ = g.differ(); return differ == nil }) {
+		t.Error(differ)
+	}
+	g.wantQuorum(t, alive, writeQuorum)
+}
+
+// differ says where the lists differ.
+func (g *guardians) differ() error {
 	first := g.all[0].list()
 	indices := map[int]bool{}
 	for id, info := range first {
@@ -109,16 +119,16 @@ func (g *guardians) wantOneList(t *testing.T, alive, writeQuorum int) {
 		for _, n := range g.all {
 			seen := n.list()[id]
 			if seen.Index != info.Index || seen.NodeKey != info.NodeKey || seen.URL != info.URL || seen.Port != info.Port || len(seen.NodeKey) != 64 {
-				t.Errorf("%s sees %+v, g1 sees %+v", n.id, seen, info)
+				return fmt.Errorf("%s sees %+v, g1 sees %+v", n.id, seen, info)
 			}
 		}
 	}
 	for i := range g.all {
 		if !indices[i+1] {
-			t.Errorf("nobody has index %d: %v", i+1, first)
+			return fmt.Errorf("nobody has index %d: %v", i+1, first)
 		}
 	}
-	g.wantQuorum(t, alive, writeQuorum)
+	return nil
 }
 
 // wantQuorum waits until all but those excepted have the numbers for as many
