@@ -143,7 +143,7 @@ func (s *staging) add(object backend.Object) error {
 		return err
 	}
 	s.files = append(s.files, file)
-	stored, err := readAll(file, int64(len(object.Data)))
+	stored, err := readAll(file, int64(len(object.Data))+1)
 	if err == nil && !bytes.Equal(stored.data, object.Data) {
 		err = errors.New("something else is there already")
 	}

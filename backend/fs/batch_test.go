@@ -2,8 +2,10 @@ package fs
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -233,12 +235,58 @@ func TestBatchReplacesNoObject(t *testing.T) {
 	}
 }
 
-// A system without openat2 reads the same.
-func TestReadingStepByStep(t *testing.T) {
-	f := open(t, t.TempDir())
-	put(t, f, "a/b/x")
-	f.walks.Store(true)
-	if !holds(t, f, "a/b/x") || holds(t, f, "a/b") || holds(t, f, "a/b/x/y") {
-		t.Error("it reads something else")
+// A system without openat2 does the same.
+func TestWalkingStepByStep(t *testing.T) {
+	for _, walks := range []bool{false, true} {
+		f := open(t, t.TempDir())
+		f.tree.walks.Store(walks)
+		put(t, f, "a/b/x")
+		if !holds(t, f, "a/b/x") || holds(t, f, "a/b") || holds(t, f, "a/b/x/y") {
+			t.Error("it reads something else")
+		}
+		rev, err := f.Apply(t.Context(), aBatch("1", backend.Revision{}))
+		must(t, err)
+		_, err = f.Apply(t.Context(), aBatch("2", rev, "a/1/x", "a/1/y", "b", "c/absent"))
+		must(t, err)
+		if holds(t, f, "a/1/x") || holds(t, f, "a/1/y") || !holds(t, f, "a/2/x") || !holds(t, f, "a/b/x") {
+			t.Error("it drops something else")
+		}
+		if _, err := os.Lstat(filepath.Join(f.dir, "a/1")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("an empty directory is left: %v", err)
+		}
+		if f.tree.walks.Load() != (walks || runtime.GOOS != "linux") {
+			t.Error("it changed its way")
+		}
 	}
 }
+
+// No link leads a write out of the directory, whichever way it goes.
+func TestNoWriteGoesAlongALinkOut(t *testing.T) {
+	for _, walks := range []bool{false, true} {
+		f, outside := open(t, t.TempDir()), t.TempDir()
+		f.tree.walks.Store(walks)
+		plant(t, outside, "1/x", "kept")
+		must(t, os.Symlink(outside, filepath.Join(f.dir, "out")))
+		must(t, os.Symlink(filepath.Join(outside, "1/x"), filepath.Join(f.dir, "file")))
+		for _, err := range []error{
+			errorOf(f.tree.create("out/new")), errorOf(f.tree.create("file")), f.tree.makeAll("out/dir"),
+			f.tree.rename("file", "out/renamed"), f.tree.remove("out/1/x"), errorOf(f.tree.open("file")),
+		} {
+			if err == nil {
+				t.Errorf("something was done outside, walking: %v", walks)
+			}
+		}
+		f.tree.removeAll("out/1", []string{"x"})
+		f.tree.removeAll("out", []string{"1"})
+		var found []string
+		must(t, filepath.WalkDir(outside, func(path string, _ fs.DirEntry, err error) error {
+			found = append(found, strings.TrimPrefix(path, outside))
+			return err
+		}))
+		if !slices.Equal(found, []string{"", "/1", "/1/x"}) {
+			t.Errorf("outside there is now %q", found)
+		}
+	}
+}
+
+func errorOf[T any](_ T, err error) error { return err }

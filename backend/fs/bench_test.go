@@ -97,7 +97,7 @@ func plainWriter(b *testing.B) func(n int) error {
 		if err != nil {
 			return err
 		}
-		if err := newWriter(nil, nil).fill(file, payload); err != nil {
+		if err := newWriter(new(tree), nil).fill(file, payload); err != nil {
 			return err
 		}
 		if err := os.Rename(name+".tmp", name); err != nil {

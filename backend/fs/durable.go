@@ -35,6 +35,7 @@ const (
 // first step.
 type writer struct {
 	root    *os.Root
+	tree    *tree
 	settled *settled
 	rounds  *rounds
 	whole   *whole
@@ -43,9 +44,9 @@ type writer struct {
 	failure           atomic.Pointer[error]
 }
 
-func newWriter(root *os.Root, whole *whole) *writer {
+func newWriter(tree *tree, whole *whole) *writer {
 	return &writer{
-		root: root, settled: newSettled(), rounds: newRounds(), whole: whole,
+		root: tree.root, tree: tree, settled: newSettled(), rounds: newRounds(), whole: whole,
 		syncFile: (*os.File).Sync, syncDir: (*os.File).Sync,
 	}
 }
@@ -69,27 +70,25 @@ func (w *writer) stage(data []byte) (string, error) {
 
 func tempName() string { return path.Join(tempDir, rand.Text()) }
 
-const newFile = os.O_WRONLY | os.O_CREATE | os.O_EXCL
-
 // createTemp makes the directory again that somebody may have tidied away.
 func (w *writer) createTemp(temp string) (*os.File, error) {
-	file, err := w.root.OpenFile(temp, newFile, fileMode)
+	file, err := w.tree.create(temp)
 	if !errors.Is(err, os.ErrNotExist) {
 		return file, err
 	}
 	if err := makeDir(w.root, tempDir); err != nil {
 		return nil, err
 	}
-	return w.root.OpenFile(temp, newFile, fileMode)
+	return w.tree.create(temp)
 }
 
 // createIn makes the directories of key as rename does.
 func (w *writer) createIn(key string) (file *os.File, err error) {
 	for range publishAttempts {
-		if file, err = w.root.OpenFile(key, newFile, fileMode); !errors.Is(err, os.ErrNotExist) {
+		if file, err = w.tree.create(key); !errors.Is(err, os.ErrNotExist) {
 			return file, err
 		}
-		if err := w.root.MkdirAll(path.Dir(key), dirMode); err != nil && !raced(err) {
+		if err := w.tree.makeAll(path.Dir(key)); err != nil && !raced(err) {
 			return nil, err
 		}
 	}
@@ -106,7 +105,7 @@ func (w *writer) fill(file *os.File, data []byte) error {
 
 // discard removes a temporary file. One that cannot be removed now is swept up
 // by a later Open.
-func (w *writer) discard(temp string) { _ = w.root.Remove(temp) }
+func (w *writer) discard(temp string) { _ = w.tree.remove(temp) }
 
 // publish gives the temporary file temp the name key, durably.
 func (w *writer) publish(ctx context.Context, temp, key string) error {
@@ -124,10 +123,10 @@ func (w *writer) rename(ctx context.Context, temp, key string) error {
 		if err := w.mayWrite(ctx); err != nil {
 			return err
 		}
-		if err = w.root.Rename(temp, key); !errors.Is(err, os.ErrNotExist) {
+		if err = w.tree.rename(temp, key); !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		if err := w.root.MkdirAll(path.Dir(key), dirMode); err != nil && !raced(err) {
+		if err := w.tree.makeAll(path.Dir(key)); err != nil && !raced(err) {
 			return err
 		}
 	}
@@ -214,7 +213,7 @@ func (w *writer) remove(ctx context.Context, key string) error {
 	}
 	info, err := w.root.Lstat(key)
 	if err == nil && !info.IsDir() {
-		err = w.root.Remove(key)
+		err = w.tree.remove(key)
 	}
 	if err != nil && !absent(err) {
 		return err
@@ -225,24 +224,30 @@ func (w *writer) remove(ctx context.Context, key string) error {
 // drop removes keys and the directories that this empties, not durably. What
 // cannot be removed stays.
 func (w *writer) drop(keys []string) {
-	dirs := make(map[string]bool)
+	dirs := make(map[string][]string)
 	for _, key := range keys {
-		_ = w.root.Remove(key)
-		dirs[path.Dir(key)] = true
+		dirs[path.Dir(key)] = append(dirs[path.Dir(key)], path.Base(key))
 	}
-	for dir := range dirs {
-		if strings.Contains(dir, "/") && w.root.Remove(dir) == nil {
+	for dir, names := range dirs {
+		if isFirstLevel(dir) {
+			for _, name := range names {
+				_ = w.tree.remove(path.Join(dir, name))
+			}
+		} else if w.tree.removeAll(dir, names) {
 			w.settled.drop(dir)
 		}
 	}
 }
 
-// prune removes dir and its parents as far as they are empty, and returns the
-// lowest one left. First-level directories stay: they are few, and every
+// isFirstLevel: such directories stay when they are empty, for they are few, and every
 // writer needs them.
+func isFirstLevel(dir string) bool { return !strings.Contains(dir, "/") }
+
+// prune removes dir and its parents as far as they are empty, and returns the
+// lowest one left.
 func (w *writer) prune(dir string) string {
-	for strings.Contains(dir, "/") {
-		if err := w.root.Remove(dir); err != nil && !absent(err) {
+	for !isFirstLevel(dir) {
+		if err := w.tree.remove(dir); err != nil && !absent(err) {
 			break
 		}
 		w.settled.drop(dir)

@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/vault-guardian/guardian/backend"
@@ -43,9 +42,8 @@ const maxBusy = 128
 type FS struct {
 	dir     string
 	root    *os.Root
-	dirFile *os.File        // root, open
-	here    syscall.RawConn // dirFile
-	walks   atomic.Bool     // the system cannot open a path in one step
+	dirFile *os.File // root, open
+	tree    *tree
 	locks   *stripes
 	busy    disk.Semaphore
 	writer  *writer
@@ -85,10 +83,12 @@ func openIn(root *os.Root) (f *FS, err error) {
 	if f.dirFile, err = root.Open("."); err != nil {
 		return f, err
 	}
-	if f.here, err = f.dirFile.SyscallConn(); err != nil {
+	here, err := f.dirFile.SyscallConn()
+	if err != nil {
 		return f, err
 	}
-	f.writer = newWriter(root, newWhole(f.dirFile))
+	f.tree = &tree{root: root, here: here}
+	f.writer = newWriter(f.tree, newWhole(f.dirFile))
 	return f, nil
 }
 

@@ -276,10 +276,15 @@ func TestForeignFileTooLarge(t *testing.T) {
 	}
 }
 
-func TestFileGrowingBehindItsSizeIsBounded(t *testing.T) {
-	endless := strings.NewReader(strings.Repeat("x", backend.MaxObjectSize+2))
-	if _, err := readAll(endless, 1); !errors.Is(err, backend.ErrTooLarge) {
-		t.Errorf("reading = %v, want %v", err, backend.ErrTooLarge)
+func TestReadingGoesByTheSizeAtFirst(t *testing.T) {
+	for _, test := range []struct {
+		there, want string
+		size        int64
+	}{{"abc", "abc", 3}, {"longer by now", "lon", 3}, {"ab", "ab", 3}, {"", "", 3}, {"abc", "", 0}} {
+		got, err := readAll(strings.NewReader(test.there), test.size)
+		if err != nil || string(got.data) != test.want || got.rev != revisionOf([]byte(test.want)) {
+			t.Errorf("of %q, once %d bytes, it reads %q, %v", test.there, test.size, got.data, err)
+		}
 	}
 }
 

@@ -1,12 +1,10 @@
 package fs
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/vault-guardian/guardian/backend"
 )
@@ -29,24 +27,8 @@ func (f rootFile) info() (kind fs.FileMode, size int64, err error) {
 	return info.Mode().Type(), info.Size(), nil
 }
 
-func (f *FS) open(key string) (source, error) {
-	if !f.walks.Load() {
-		file, err := openBeneath(f.here, key)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return file, err
-		}
-		f.walks.Store(true)
-	}
-	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
-	file, err := f.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	return rootFile{file}, nil
-}
-
 func (f *FS) read(key string) (state, error) {
-	file, err := f.open(key)
+	file, err := f.tree.open(key)
 	if err != nil {
 		return state{}, notFoundOr(err)
 	}
@@ -65,15 +47,13 @@ func (f *FS) read(key string) (state, error) {
 	return readAll(file, size)
 }
 
-// readAll does not trust size: it may change under a writer that is no
-// guardian.
+// readAll reads a file of which size bytes were there when it was opened. It may be
+// shorter by now: somebody else may write it who is no guardian.
 func readAll(file io.Reader, size int64) (state, error) {
-	buffer := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	if _, err := buffer.ReadFrom(io.LimitReader(file, backend.MaxObjectSize+1)); err != nil {
+	data := make([]byte, size)
+	n, err := io.ReadFull(file, data)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return state{}, err
 	}
-	if buffer.Len() > backend.MaxObjectSize {
-		return state{}, backend.ErrTooLarge
-	}
-	return state{buffer.Bytes(), revisionOf(buffer.Bytes())}, nil
+	return state{data[:n], revisionOf(data[:n])}, nil
 }

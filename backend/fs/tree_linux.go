@@ -1,0 +1,146 @@
+package fs
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// beneath is an open directory. All that is named is looked up beneath it, by the
+// system in one step; errors.ErrUnsupported: before Linux 5.6, and in sandboxes that
+// do not know openat2(2), which some answer with EPERM.
+type beneath int
+
+func (b beneath) open(name string, flags int, mode uint64) (int, error) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags) | unix.O_CLOEXEC,
+		Mode:    mode,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	for {
+		fd, err := unix.Openat2(int(b), name, &how)
+		switch {
+		case err == nil:
+			return fd, nil
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM), errors.Is(err, unix.EAGAIN):
+			return -1, errors.ErrUnsupported
+		default:
+			return -1, failed("openat2", name, err)
+		}
+	}
+}
+
+func failed(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: name, Err: err}
+}
+
+// in runs op with the directory that holds name, and with what it is called there.
+func (b beneath) in(name string, op func(dir beneath, base string) error) error {
+	fd, err := b.open(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return op(beneath(fd), path.Base(name))
+}
+
+func (b beneath) read(name string) (source, error) {
+	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
+	fd, err := b.open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return descriptor(fd), nil
+}
+
+func (b beneath) create(name, called string) (*os.File, error) {
+	fd, err := b.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), called), nil
+}
+
+// mkdir makes the last directory of a path.
+func (b beneath) mkdir(name string) error {
+	return b.in(name, func(dir beneath, base string) error {
+		return failed("mkdirat", name, unix.Mkdirat(int(dir), base, dirMode))
+	})
+}
+
+func (b beneath) rename(from, to string) error {
+	return b.in(from, func(source beneath, old string) error {
+		return b.in(to, func(target beneath, base string) error {
+			return failed("renameat", to, unix.Renameat(int(source), old, int(target), base))
+		})
+	})
+}
+
+func (b beneath) remove(name string) error {
+	return b.in(name, func(dir beneath, base string) error {
+		err := unix.Unlinkat(int(dir), base, 0)
+		if errors.Is(err, unix.EISDIR) {
+			err = unix.Unlinkat(int(dir), base, unix.AT_REMOVEDIR)
+		}
+		return failed("unlinkat", name, err)
+	})
+}
+
+func (b beneath) removeAll(name string, files []string) error {
+	return b.in(name, func(parent beneath, base string) error {
+		fd, err := parent.open(base, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			_ = unix.Unlinkat(fd, file, 0)
+		}
+		_ = unix.Close(fd)
+		return failed("unlinkat", name, unix.Unlinkat(int(parent), base, unix.AT_REMOVEDIR))
+	})
+}
+
+// descriptor is an open file, without what [os.File] keeps for files that can be
+// waited for.
+type descriptor int
+
+// Read implements [io.Reader].
+func (d descriptor) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(d), p)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 0, os.NewSyscallError("read", err)
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// info returns what kind of file it is, and its size in bytes.
+func (d descriptor) info() (mode os.FileMode, size int64, err error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(d), &stat); err != nil {
+		return 0, 0, os.NewSyscallError("fstat", err)
+	}
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return 0, stat.Size, nil
+	case unix.S_IFDIR:
+		return os.ModeDir, stat.Size, nil
+	}
+	return os.ModeIrregular, stat.Size, nil
+}
+
+// Close implements [io.Closer].
+func (d descriptor) Close() error { return os.NewSyscallError("close", unix.Close(int(d))) }
