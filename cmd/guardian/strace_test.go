@@ -193,7 +193,7 @@ func TestDiskKilledAtEachStep(t *testing.T) {
 		empty func(*testing.T) []string
 		calls []string
 	}{
-		"directory": {emptyDirectory, []string{"mkdirat", "openat", "fsync", "syncfs", "renameat,renameat2", "unlinkat"}},
+		"directory": {emptyDirectory, []string{"mkdirat", "openat,openat2", "fsync", "syncfs", "renameat,renameat2", "unlinkat"}},
 		"file":      {emptyFile, []string{"pwrite64", "fdatasync", "ftruncate"}},
 	} {
 		t.Run(name, func(t *testing.T) {
