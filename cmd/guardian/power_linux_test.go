@@ -75,7 +75,7 @@ var powerBuilds = []build{
 
 // powerFaults are those that TestPower must find.
 var powerFaults = []build{
-	{"syncfs", directoryStorage, change{"backend/fs/whole_linux.go", "unix.Syncfs(int(dir.Fd()))", "error(nil)"}, journaled},
+	{"syncfs", directoryStorage, change{"backend/fs/whole_linux.go", "unix.Syncfs(int(fd))", "error(nil)"}, journaled},
 	{"contents", directoryStorage, change{"backend/fs/batch.go", "if err == nil && w.whole.sync(failures) != nil {", "if false {"}, journaled},
 	{"name", directoryStorage, change{"backend/fs/batch.go", "if f.writer.whole.sync(failures) != nil {", "if false {"}, journaled},
 	{"flush", directoryStorage, change{}, []fileSystem{unflushed}},
