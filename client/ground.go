@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -65,7 +66,7 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 	now.keep(v.Threshold())
 	now.firm = len(all.versions()) == 0 || report.Version == highest(now.shown, now.next) && report.Used-now.prepared() >= enough
 	if cutShort && !now.firm {
-		return ground{}, now.unsettled(v)
+		return ground{}, fmt.Errorf("there was too little time to ask guardians what they retain: %w", now.unsettled(v))
 	}
 	return now, nil
 }

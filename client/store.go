@@ -25,10 +25,11 @@ const (
 // claim move the next one within bounds.
 //
 // What can be rebuilt stays so whatever fails, even with K-1 guardians that
-// lie: one that holds it only as what it retains below another version is sent
-// its share last, once K others have acknowledged. Where too few others are
-// left for that, nothing is sent: [ErrKept], and the way on is to Pull it, to
-// Delete it and to Store it again.
+// lie: one that holds it only as what it retains below another version, or has
+// not said whether it does, is sent its share last, once K others have
+// acknowledged. Where too few others are left for that, nothing is sent:
+// [ErrKept], and the way on is to Pull it, to Delete it and to Store it again.
+// Nor is anything sent where ctx leaves them no time to say.
 //
 // Clients may store at the same time; one that comes too late asks again and
 // goes for a higher version, later each time by chance. Over a version that is
