@@ -299,7 +299,7 @@ func TestSlowCallersLoseTheirPlace(t *testing.T) {
 func TestLongCall(t *testing.T) {
 	t.Parallel()
 	self, friend := newNode(t, "self"), newNode(t, "friend")
-	const timeout = 200 * time.Millisecond
+	const timeout = time.Second // the handshake has it too
 	p := startCalls(t, self, membersOf(self, friend), peer.Limits{Timeout: timeout}, func(ctx context.Context, _ peer.Caller, body []byte) ([]byte, error) {
 		select {
 		case <-ctx.Done():
