@@ -119,7 +119,7 @@ func TestHeaderIsBounded(t *testing.T) {
 func TestSlowCallers(t *testing.T) {
 	t.Parallel()
 	self, friend := newNode(t, "self"), newNode(t, "friend")
-	p := start(t, self, membersOf(self, friend), peer.Limits{Timeout: 300 * time.Millisecond}, nil)
+	p := start(t, self, membersOf(self, friend), peer.Limits{Timeout: time.Second}, nil)
 	silent, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.address)
 	if err != nil {
 		t.Fatal(err)
