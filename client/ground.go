@@ -71,22 +71,6 @@ func (v *Vault) explore(ctx context.Context, identity string, claims map[int]uin
 	return now, nil
 }
 
-// askKeepers gives those time to say whether they retain what was rebuilt of whom
-// it is not known.
-func (g *ground) askKeepers(ctx context.Context, v *Vault, identity string) {
-	if len(g.untold) == 0 {
-		return
-	}
-	version := g.rebuilt.group.version
-	v.takeKept(ctx, identity, version, g.all, slices.Sorted(maps.Keys(g.untold)))
-	for _, c := range g.all.groups() {
-		if c.group == g.rebuilt.group {
-			g.rebuilt = c
-		}
-	}
-	g.keep(v.Threshold())
-}
-
 // keep notes who has what was rebuilt.
 func (g *ground) keep(vault int) {
 	c := g.rebuilt

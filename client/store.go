@@ -80,7 +80,6 @@ func (v *Vault) pushOver(ctx context.Context, identity string, secret []byte, ov
 	if over.firm {
 		return v.pushWith(ctx, identity, over.next, secret, over.manifest, v.pushAll)
 	}
-	over.askKeepers(ctx, v, identity)
 	if !over.passable(v.Threshold(), len(v.guardians)) {
 		return PushReport{}, v.impassable(over)
 	}

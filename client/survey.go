@@ -142,21 +142,6 @@ func (v *Vault) takeOlder(ctx context.Context, identity string, version uint64, 
 	})
 }
 
-// takeKept asks those again of which it is not known whether they retain a version:
-// they were hurried, or not asked, as the others can rebuild it.
-func (v *Vault) takeKept(ctx context.Context, identity string, version uint64, all survey, untold []int) {
-	ctx, cancel := firstHalf(ctx)
-	defer cancel()
-	ctx, cancelSoon := context.WithTimeout(ctx, longGrace)
-	defer cancelSoon()
-	fanOut(ctx, untold, func(ctx context.Context, i int) (*holding, error) {
-		return v.fetch(ctx, i, api.PullRequest{Identity: identity, Version: &version})
-	}, func(a answer[*holding]) time.Duration {
-		all.note(version, a)
-		return waitForAll
-	})
-}
-
 // note keeps what a guardian said of an older version. Who is silent, or refuses,
 // says nothing of it.
 func (s survey) note(version uint64, a answer[*holding]) {
