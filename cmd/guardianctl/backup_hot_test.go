@@ -300,8 +300,8 @@ func TestHotBackupEnded(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		sent := make(chan struct{})
 		url := planeThat(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", fmt.Sprint(1<<20))
-			_, _ = w.Write(make([]byte, 1<<19))
+			w.Header().Set("Content-Length", fmt.Sprint(1<<26))
+			_, _ = w.Write(make([]byte, 1<<25)) // more than is on its way: some is in its file
 			w.(http.Flusher).Flush()
 			close(sent)
 			<-r.Context().Done()
