@@ -54,7 +54,7 @@ func Free(path string) (int64, error) {
 	if stat.Blocks == 0 {
 		return math.MaxInt64, nil
 	}
-	return int64(stat.Bavail * uint64(stat.Bsize)), nil
+	return int64(uint64(stat.Bavail) * uint64(stat.Bsize)), nil //nolint:unconvert // it is signed on FreeBSD
 }
 
 // RoomOn reports that the file system of path is full. Those without such
