@@ -132,6 +132,9 @@ func (l *Log) Record(ctx context.Context, event Event) error {
 	return nil
 }
 
+// Required reports whether Record waits until a line is stored.
+func (l *Log) Required() bool { return l.cfg.Required }
+
 // Close takes no more events, stores the lines that wait and the closing line,
 // and tries again where that fails, until ctx ends. It returns ErrNotKept with
 // the reason if lines are left that are not known to be stored. Closing again

@@ -37,27 +37,20 @@ func askFor(verb auth.Verb, identity string, proof api.Proof) (ask, error) {
 	}, err
 }
 
-const callerKey = "caller"
-
-// callerOf is who sends a call, as far as its head tells.
-func callerOf(c echo.Context) limit.Caller {
-	caller, _ := c.Get(callerKey).(limit.Caller)
-	return caller
-}
-
 // identifyCaller finds out who calls, and charges the address for it before any
 // signature is checked; a call with a wrong token too, or guessing were free.
 func (s *server) identifyCaller(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		actor, errToken := s.actorOf(c.Request().Header.Get(echo.HeaderAuthorization))
-		caller := limit.Caller{Actor: actor, Address: s.addressOf(c)}
+		known := callOf(c)
+		caller := limit.Caller{Actor: actor, Address: known.address}
 		if wait, ok := s.cfg.Limits.Address(caller); !ok {
 			return &api.RateLimitedError{RetryAfter: wait}
 		}
 		if errToken != nil {
 			return errToken
 		}
-		c.Set(callerKey, caller)
+		known.caller, known.identified = caller, true
 		return next(c)
 	}
 }
@@ -89,7 +82,7 @@ func (s *server) addressOf(c echo.Context) netip.Addr {
 // boundActor bounds the calls of one actor that are carried out at once.
 func (s *server) boundActor(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		release, ok := s.cfg.Limits.Acquire(callerOf(c))
+		release, ok := s.cfg.Limits.Acquire(callOf(c).caller)
 		if !ok {
 			return &api.RateLimitedError{RetryAfter: time.Second}
 		}
@@ -108,14 +101,14 @@ func (s *server) admit(c echo.Context, a ask) (guardian.Caller, error) {
 		if err != nil || identity != a.slot.Identity {
 			return guardian.Caller{}, api.ErrSessionInvalid
 		}
-		c.Set(conflictKey, true)
+		callOf(c).conflicts = true
 	}
 	proof, err := s.proved(a)
 	if err != nil {
 		return guardian.Caller{}, err
 	}
 	if a.proof.Signature != "" {
-		c.Set(conflictKey, true)
+		callOf(c).conflicts = true
 	}
 	if err := s.chargeIdentity(a, proof); err != nil {
 		return guardian.Caller{}, err
@@ -162,23 +155,20 @@ func (s *server) chargeIdentity(a ask, proof int) error {
 	return nil
 }
 
-// createsKey marks a call that creates an identity if it succeeds.
-const createsKey = "creates an identity"
-
 func (s *server) mayCreate(c echo.Context) func() error {
 	return func() error {
-		if wait, ok := s.cfg.Limits.MayCreate(callerOf(c)); !ok {
+		if wait, ok := s.cfg.Limits.MayCreate(callOf(c).caller); !ok {
 			return &api.RateLimitedError{RetryAfter: wait}
 		}
-		c.Set(createsKey, true)
+		callOf(c).creates = true
 		return nil
 	}
 }
 
 // succeed charges what the call has created, and answers.
 func (s *server) succeed(c echo.Context, response any) error {
-	if c.Get(createsKey) != nil {
-		s.cfg.Limits.Created(callerOf(c))
+	if known := callOf(c); known.creates {
+		s.cfg.Limits.Created(known.caller)
 	}
 	return s.answer(c, response)
 }

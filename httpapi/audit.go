@@ -13,27 +13,17 @@ import (
 	"github.com/vault-guardian/guardian/auth"
 )
 
-const eventKey = "audit event"
-
-// eventOf is what the audit line of a call will say, as far as is known.
-func eventOf(c echo.Context) *audit.Event {
-	event, ok := c.Get(eventKey).(*audit.Event)
-	if !ok {
-		event = &audit.Event{RequestID: newRequestID()}
-		c.Set(eventKey, event)
-	}
-	return event
-}
-
 // audited has a line kept of every decision about a call, refusals and panics
 // included. Where lines are required, a call whose line cannot be kept fails,
 // whatever else came of it.
 func (s *server) audited(action audit.Action) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		recovering := s.recoverPanics(next)
 		return func(c echo.Context) error {
-			event := eventOf(c)
-			event.Action, event.Remote = action, s.addressOf(c).String()
-			err := s.recoverPanics(next)(c)
+			known := callOf(c)
+			known.address = s.addressOf(c)
+			known.event.Action, known.event.Remote = action, known.address.String()
+			err := recovering(c)
 			if err == nil || errors.Is(err, errAudit) || isTooSoon(c, err) {
 				return err // succeed has kept it, before the answer, or could not
 			}
@@ -49,12 +39,12 @@ func (s *server) audited(action audit.Action) echo.MiddlewareFunc {
 // isTooSoon reports a call that its address had no budget for. It got as far
 // as nobody, and lines of it would be without bound: a metric counts it.
 func isTooSoon(c echo.Context, err error) bool {
-	return errors.Is(err, api.ErrRateLimited) && c.Get(callerKey) == nil
+	return errors.Is(err, api.ErrRateLimited) && !callOf(c).identified
 }
 
 // concerns notes whose what a call is about.
 func concerns(c echo.Context, a ask) {
-	event := eventOf(c)
+	event := &callOf(c).event
 	event.Identity, event.Name = a.slot.Identity, a.slot.Name
 	if a.claim.Verb == auth.Push || a.claim.Verb == auth.Delete && a.slot.Name == "" {
 		event.Version = &a.claim.Version
@@ -66,11 +56,16 @@ func (s *server) keep(c echo.Context, status int, code string) error {
 	if s.cfg.Audit == nil {
 		return nil
 	}
-	event := eventOf(c)
-	event.Actor, event.Status, event.Code = callerOf(c).Actor, status, code
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), storageDeadline)
-	defer cancel()
-	if err := s.cfg.Audit.Record(ctx, *event); err != nil {
+	known := callOf(c)
+	event := known.event
+	event.Actor, event.Status, event.Code = known.caller.Actor, status, code
+	ctx := context.WithoutCancel(c.Request().Context())
+	if s.cfg.Audit.Required() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, storageDeadline)
+		defer cancel()
+	}
+	if err := s.cfg.Audit.Record(ctx, event); err != nil {
 		s.log.ErrorContext(ctx, "a call failed because its audit line cannot be kept", "request_id", event.RequestID, "error", err)
 		return fmt.Errorf("%w: %w", errAudit, err)
 	}

@@ -18,16 +18,6 @@ import (
 // they may: a body costs about three times its length until it is stored.
 const maxBodiesInMemory = 128 << 20
 
-const bodyKey = "body"
-
-// takeBody returns what readBody has read, once: the call does not keep it in
-// memory while it is carried out.
-func takeBody(c echo.Context) []byte {
-	body, _ := c.Get(bodyKey).([]byte)
-	c.Set(bodyKey, nil)
-	return body
-}
-
 // readBody reads the body for the handler, at most limit bytes of it. Small
 // bodies are not counted: pulls and deletes go on while pushes that stall have
 // used up the memory for bodies.
@@ -48,8 +38,9 @@ func (s *server) readBody(limit int64) echo.MiddlewareFunc {
 			if err != nil {
 				return s.readError(c, err)
 			}
-			c.Set(bodyKey, body)
-			defer c.Set(bodyKey, nil) // where nobody took it
+			known := callOf(c)
+			known.body = body
+			defer known.takeBody() // where nobody took it
 			return next(c)
 		}
 	}

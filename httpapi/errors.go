@@ -31,7 +31,7 @@ func (s *server) writeError(err error, c echo.Context) {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(limited.RetryAfter/time.Second)))
 	}
 	if body.Code == codeInternal {
-		body.RequestID = eventOf(c).RequestID
+		body.RequestID = callOf(c).event.RequestID
 		s.log.ErrorContext(c.Request().Context(), "internal error",
 			"request_id", body.RequestID, "method", c.Request().Method, "route", c.Path(), "error", err)
 	}
@@ -40,7 +40,7 @@ func (s *server) writeError(err error, c echo.Context) {
 
 func describe(err error, c echo.Context) (api.ErrorResponse, int) {
 	body, status := api.NewErrorResponse(fromFramework(err))
-	if body.Code == codeConflict && c.Get(conflictKey) != nil {
+	if body.Code == codeConflict && callOf(c).conflicts {
 		status = http.StatusConflict
 	}
 	return body, status
@@ -67,11 +67,6 @@ var (
 	codeConflict = api.RowOf(api.ErrVersionConflict).Code
 	codeFrozen   = api.RowOf(api.ErrFrozen).Code
 )
-
-// conflictKey marks calls whose version conflicts are 409: those of V2, and
-// those of V1 with a proof or a session, whose clients tell a conflict by that.
-// A bare push is answered 400, as operators know it.
-const conflictKey = "conflict is 409"
 
 // fromFramework turns what the router reports into errors of the protocol.
 func fromFramework(err error) error {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -104,38 +105,39 @@ func (s *server) routeOpen(e *echo.Echo) {
 }
 
 func (s *server) routeV1(e *echo.Echo) {
-	e.POST(api.RoutePush, serve(s, parsePush, s.push), s.guarded(audit.Push, api.MaxPushBody)...)
-	e.POST(api.RoutePull, serve(s, parsePull, s.pull), s.guarded(audit.Pull, api.MaxBody)...)
-	e.POST(api.RouteHistory, serve(s, parseHistory, s.history), s.guarded(audit.History, api.MaxBody)...)
-	e.POST(api.RouteDelete, serve(s, parseDelete, s.delete), s.guarded(audit.Delete, api.MaxBody)...)
+	e.POST(api.RoutePush, s.guarded(audit.Push, api.MaxPushBody, serve(s, parsePush, s.push)))
+	e.POST(api.RoutePull, s.guarded(audit.Pull, api.MaxBody, serve(s, parsePull, s.pull)))
+	e.POST(api.RouteHistory, s.guarded(audit.History, api.MaxBody, serve(s, parseHistory, s.history)))
+	e.POST(api.RouteDelete, s.guarded(audit.Delete, api.MaxBody, serve(s, parseDelete, s.delete)))
 	for _, route := range []string{api.RouteChallenge, api.RouteV2Challenge} {
-		e.POST(route, serveOpen(s, s.challenge), s.guarded(audit.Challenge, api.MaxBody)...)
+		e.POST(route, s.guarded(audit.Challenge, api.MaxBody, serveOpen(s, s.challenge)))
 	}
 	for _, route := range []string{api.RouteSession, api.RouteV2Session} {
-		e.POST(route, serveOpen(s, s.session), s.guarded(audit.Session, api.MaxBody)...)
+		e.POST(route, s.guarded(audit.Session, api.MaxBody, serveOpen(s, s.session)))
 	}
 }
 
 func (s *server) routeV2(e *echo.Echo) {
-	e.GET(api.RouteSecrets, serveSecret(s, parseList, s.listSecrets), s.guarded(audit.List, api.MaxBody)...)
-	e.PUT(api.RouteSecret, serveSecret(s, parsePut, s.putSecret), s.guarded(audit.Put, api.MaxPushBody)...)
-	e.GET(api.RouteSecret, serveSecret(s, parseGet, s.getSecret), s.guarded(audit.Get, api.MaxBody)...)
-	e.DELETE(api.RouteSecret, serveSecret(s, parseDeleteSecret, s.deleteSecret), s.guarded(audit.DeleteSecret, api.MaxBody)...)
-	e.GET(api.RouteVersions, serveSecret(s, parseVersions, s.history), s.guarded(audit.Versions, api.MaxBody)...)
+	e.GET(api.RouteSecrets, s.guarded(audit.List, api.MaxBody, serveSecret(s, parseList, s.listSecrets)))
+	e.PUT(api.RouteSecret, s.guarded(audit.Put, api.MaxPushBody, serveSecret(s, parsePut, s.putSecret)))
+	e.GET(api.RouteSecret, s.guarded(audit.Get, api.MaxBody, serveSecret(s, parseGet, s.getSecret)))
+	e.DELETE(api.RouteSecret, s.guarded(audit.DeleteSecret, api.MaxBody, serveSecret(s, parseDeleteSecret, s.deleteSecret)))
+	e.GET(api.RouteVersions, s.guarded(audit.Versions, api.MaxBody, serveSecret(s, parseVersions, s.history)))
 	// What has slashes in it, or nothing, is no name either.
 	for method, action := range map[string]audit.Action{
 		http.MethodGet: audit.Get, http.MethodPut: audit.Put, http.MethodDelete: audit.DeleteSecret,
 	} {
-		e.Add(method, api.RouteSecrets+"/*", func(echo.Context) error { return checkName("/") }, s.guarded(action, api.MaxPushBody)...)
+		e.Add(method, api.RouteSecrets+"/*", s.guarded(action, api.MaxPushBody, func(echo.Context) error { return checkName("/") }))
 	}
 }
 
-// guarded is what a call passes before its handler, in this order. What is
-// decided by who or where the caller is (tokens, limits per address) comes
-// before the body; what is decided by whose share it is (ownership, limits per
-// identity) has its place in serve, between parse and answer.
-func (s *server) guarded(action audit.Action, maxBody int64) []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{
+// guarded puts before a handler what its calls pass, in this order. What is
+// decided by who or where the caller is (tokens, limits per address) comes before
+// the body; what is decided by whose share it is (ownership, limits per identity)
+// has its place in serve, between parse and answer. It is put together here, once:
+// echo puts the middleware of a route together for each call.
+func (s *server) guarded(action audit.Action, maxBody int64, handler echo.HandlerFunc) echo.HandlerFunc {
+	for _, middleware := range slices.Backward([]echo.MiddlewareFunc{
 		s.counted(action),
 		s.audited(action),
 		s.identifyCaller,
@@ -145,6 +147,8 @@ func (s *server) guarded(action audit.Action, maxBody int64) []echo.MiddlewareFu
 		s.refuseFrozen(action),
 		s.boundActor,
 		s.takeSlot,
-		limitStorageTime,
+	}) {
+		handler = middleware(handler)
 	}
+	return handler
 }

@@ -45,7 +45,7 @@ func panicError(value any) error {
 func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		contentType := c.Request().Header.Get(echo.HeaderContentType)
-		if contentType == "" {
+		if contentType == "" || contentType == echo.MIMEApplicationJSON {
 			return next(c)
 		}
 		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != echo.MIMEApplicationJSON {
@@ -85,11 +85,9 @@ func (s *server) takeSlot(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func limitStorageTime(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		ctx, cancel := context.WithTimeoutCause(c.Request().Context(), storageDeadline, errors.New("the storage did not answer in time"))
-		defer cancel()
-		c.SetRequest(c.Request().WithContext(ctx))
-		return next(c)
-	}
+var errSlowStorage = errors.New("the storage did not answer in time")
+
+// storageTime is how long the storage work of a call may take.
+func storageTime(c echo.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(c.Request().Context(), storageDeadline, errSlowStorage)
 }

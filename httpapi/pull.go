@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/vault-guardian/guardian/api"
 	"github.com/vault-guardian/guardian/auth"
@@ -44,8 +45,9 @@ func (s *server) fetch(ctx context.Context, by guardian.Caller, l lookup) (guard
 		return guardian.Share{}, s.readFailed(ctx, l.slot, err)
 	}
 	identity := s.logged(ctx, l.slot)
-	s.log.InfoContext(ctx, fmt.Sprintf("served share for identity %s (%d bytes)", identity, len(share.Data)),
-		"identity", identity, "bytes", len(share.Data), "version", share.Version, "epoch", share.Epoch)
+	s.log.LogAttrs(ctx, slog.LevelInfo, fmt.Sprintf("served share for identity %s (%d bytes)", identity, len(share.Data)),
+		slog.String("identity", identity), slog.Int("bytes", len(share.Data)),
+		slog.Uint64("version", share.Version), slog.Uint64("epoch", share.Epoch))
 	return share, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/vault-guardian/guardian/api"
@@ -65,8 +66,8 @@ func (s *server) push(ctx context.Context, by guardian.Caller, d deposit) (api.P
 			"identity", identity, "version", d.share.Version, "error", err)
 		return api.PushResponse{}, err
 	}
-	s.log.InfoContext(ctx, fmt.Sprintf("stored share for identity %s (%d bytes, version %d)", identity, len(d.share.Data), d.share.Version),
-		"identity", identity, "bytes", len(d.share.Data), "version", d.share.Version)
+	s.log.LogAttrs(ctx, slog.LevelInfo, fmt.Sprintf("stored share for identity %s (%d bytes, version %d)", identity, len(d.share.Data), d.share.Version),
+		slog.String("identity", identity), slog.Int("bytes", len(d.share.Data)), slog.Uint64("version", d.share.Version))
 	return api.PushResponse{Status: "stored"}, nil
 }
 

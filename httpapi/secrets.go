@@ -36,7 +36,7 @@ func (s *server) secretCall(c echo.Context) (secretCall, error) {
 		return secretCall{}, err
 	}
 	proof, err := proofOf(c)
-	return secretCall{identity, name, c.QueryParam("version"), c.QueryParam("epoch"), proof, takeBody(c)}, err
+	return secretCall{identity, name, c.QueryParam("version"), c.QueryParam("epoch"), proof, callOf(c).takeBody()}, err
 }
 
 func checkName(name string) error {

@@ -22,7 +22,7 @@ func serve[Request any, Valid question, Response any](
 	answer func(context.Context, guardian.Caller, Valid) (Response, error),
 ) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		request, err := decode[Request](takeBody(c))
+		request, err := decode[Request](callOf(c).takeBody())
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,9 @@ func serve[Request any, Valid question, Response any](
 		if err != nil {
 			return err
 		}
-		response, err := answer(c.Request().Context(), by, valid)
+		ctx, cancel := storageTime(c)
+		defer cancel()
+		response, err := answer(ctx, by, valid)
 		if err != nil {
 			return err
 		}
@@ -45,7 +47,7 @@ func serve[Request any, Valid question, Response any](
 // serveOpen is a call with a body that asks for nothing of anybody's.
 func serveOpen[Request, Response any](s *server, answer func(Request) (Response, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		request, err := decode[Request](takeBody(c))
+		request, err := decode[Request](callOf(c).takeBody())
 		if err != nil {
 			return err
 		}
@@ -66,7 +68,7 @@ func serveSecret[Valid question, Response any](
 	answer func(context.Context, guardian.Caller, Valid) (Response, error),
 ) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Set(conflictKey, true)
+		callOf(c).conflicts = true
 		call, err := s.secretCall(c)
 		if err != nil {
 			return err
@@ -83,7 +85,9 @@ func serveSecret[Valid question, Response any](
 		if err != nil {
 			return err
 		}
-		response, err := answer(c.Request().Context(), by, valid)
+		ctx, cancel := storageTime(c)
+		defer cancel()
+		response, err := answer(ctx, by, valid)
 		if errors.Is(err, api.ErrNotFound) {
 			return api.ErrSecretNotFound
 		}

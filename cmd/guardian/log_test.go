@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,38 @@ func TestLogShortensIdentities(t *testing.T) {
 		}
 	}
 }
+
+// A record is gone through only as far as needed to know that it quotes nobody, so
+// an identity is looked for in each place alone.
+func TestLogShortensIdentitiesEverywhere(t *testing.T) {
+	identity := strings.Repeat("ab", 32)
+	quoting, secret := "shares/"+identity+"/version", "vaults/abababab/wallet/version"
+	for where, write := range map[string]func(*slog.Logger, string){
+		"message":          func(l *slog.Logger, text string) { l.Info(text, "n", 1) },
+		"attribute":        func(l *slog.Logger, text string) { l.Info("m", "n", 1, "text", text) },
+		"error":            func(l *slog.Logger, text string) { l.Info("m", "n", 1, "error", errors.New(text)) },
+		"group":            func(l *slog.Logger, text string) { l.Info("m", slog.Group("g", "n", 1, "text", text)) },
+		"error in a group": func(l *slog.Logger, text string) { l.Info("m", slog.Group("g", "error", errors.New(text))) },
+		"valuer":           func(l *slog.Logger, text string) { l.Info("m", "text", valuer(text)) },
+		"logger":           func(l *slog.Logger, text string) { l.With("text", text).Info("m") },
+		"group of logger":  func(l *slog.Logger, text string) { l.WithGroup("g").With("text", text).Info("m", "n", 1) },
+		"below a group":    func(l *slog.Logger, text string) { l.WithGroup("g").Info("m", "text", text) },
+	} {
+		for _, format := range []string{"text", "json"} {
+			for text, want := range map[string]string{quoting: "shares/abababab/version", secret: "vaults/abababab/.../version"} {
+				var out bytes.Buffer
+				write(newLogger(&out, &Config{LogLevel: "info", LogFormat: format}), text)
+				if line := out.String(); !strings.Contains(line, want) || strings.Contains(line, text) {
+					t.Errorf("%s, %s: want %s in %s", where, format, want, line)
+				}
+			}
+		}
+	}
+}
+
+type valuer string
+
+func (v valuer) LogValue() slog.Value { return slog.StringValue(string(v)) }
 
 func TestLastLineShortensIdentities(t *testing.T) {
 	identity := strings.Repeat("AB", 32)
