@@ -75,8 +75,8 @@ func (s *Sealer) OpenStatement(ctx context.Context, sealed, share []byte) (State
 		return Statement{}, fmt.Errorf("%w: checksum of %d bytes", ErrMismatch, len(sealed))
 	}
 	tag, text := sealed[:sha256.Size], sealed[sha256.Size:]
-	var st Statement
-	if err := json.Unmarshal(text, &st); err != nil {
+	st, err := parseStatement(text)
+	if err != nil {
 		return Statement{}, fmt.Errorf("%w: statement is not JSON", ErrMismatch)
 	}
 	// The claimed node is told apart before the key is: a storage of another
