@@ -229,7 +229,12 @@ func TestCallsAtOnceAreBounded(t *testing.T) {
 	t.Parallel()
 	self, greedy, friend := newNode(t, "self"), newNode(t, "greedy"), newNode(t, "friend")
 	working := newGated()
-	p := startCalls(t, self, membersOf(self, greedy, friend), peer.Limits{CallsAtOnce: 3}, working.answer)
+	p := startCalls(t, self, membersOf(self, greedy, friend), peer.Limits{CallsAtOnce: 3}, func(ctx context.Context, from peer.Caller, body []byte) ([]byte, error) {
+		if len(body) == 0 { // asks whether there is a place, and is not to take one for long
+			return []byte("{}"), nil
+		}
+		return working.answer(ctx, from, body)
+	})
 	call := post(route, asJSON, "{}")
 	answers := make(chan string)
 	for range 2 {
