@@ -107,9 +107,19 @@ func FuzzReadPlain(f *testing.F) {
 		}
 		f.Add(text)
 		for _, change := range [][2]string{
-			{`"epoch":`, `"epoch":0`}, {`"epoch":`, `"epoch":-`}, {`"epoch":`, `"epoch":1.`}, {`"epoch":`, `"epoch":9999999999999999999`},
-			{`"name":"`, `"name":"\u0061`}, {`"name":"`, "\"name\":\"\xff"}, {`"name":"`, "\"name\":\"\x01"}, {`"name":"`, `"name":"é`},
-			{`"manifest":"`, `"manifest":"=`}, {`"owned":`, `"owned":t`}, {`}`, `,"version":1}`}, {`}`, `}}`}, {`}`, "}\n"},
+			{`"epoch":`, `"epoch":0`},
+			{`"epoch":`, `"epoch":-`},
+			{`"epoch":`, `"epoch":1.`},
+			{`"epoch":`, `"epoch":9999999999999999999`},
+			{`"name":"`, `"name":"\u0061`},
+			{`"name":"`, "\"name\":\"\xff"},
+			{`"name":"`, "\"name\":\"\x01"},
+			{`"name":"`, `"name":"é`},
+			{`"manifest":"`, `"manifest":"=`},
+			{`"owned":`, `"owned":t`},
+			{`}`, `,"version":1}`},
+			{`}`, `}}`},
+			{`}`, "}\n"},
 		} {
 			f.Add([]byte(strings.Replace(string(text), change[0], change[1], 1)))
 		}
