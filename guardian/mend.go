@@ -319,7 +319,7 @@ func (n *Node) judgeCommit(err error) error {
 // mended is committed for Mend, by which a slot need not have become sound as a
 // whole.
 func (n *Node) mended(slot Slot, before, now *commit, share Share) {
-	n.guesses.Add(slot, now)
+	n.guesses.Add(slot, stored{commit: now})
 	if now.current == share.Version {
 		n.highest.note(share.Threshold)
 	}

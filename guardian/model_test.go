@@ -1084,8 +1084,16 @@ var scenarios = []scenario{
 	{name: "mend, push, delete", signed: true, before: []op{push(1, "A1"), damage(1)}, requests: [][]op{{mend(1, "A1")}, {push(2, "B2")}, {remove(1)}}},
 }
 
-// batched are scenarios of pushes as they are on a storage that takes batches.
+// batched are scenarios of pushes as they are on a storage that takes batches. There
+// the second push of a process tries what it remembers first.
 func batched() (all []scenario) {
+	remembers := []op{push(1, "A1"), push(3, "C3")}
+	for name, other := range map[string][]op{
+		"a lower one": {push(2, "B2")}, "another": {push(3, "D3")}, "the same": {push(3, "C3")},
+		"two others": {push(2, "B2"), push(4, "D4")}, "delete": {remove(1)}, "rekey": {rekey}, "clean": {clean},
+	} {
+		all = append(all, scenario{name: "a second push and " + name + ", in batches", requests: [][]op{remembers, other}, faults: 1, batched: true})
+	}
 	for _, s := range scenarios {
 		if s.batched = strings.Contains(s.name, "push"); !s.batched || s.signed || len(s.requests) > 2 || len(s.requests[0]) > 1 {
 			continue
@@ -1160,6 +1168,7 @@ func TestModelCatchesEveryRuleTakenOut(t *testing.T) {
 			r.push = func(s *commit, g generation, _ int) (*commit, bool) { return decidePush(s, g, 1) }
 		})},
 		{rule: "the commit is a compare-and-swap", seenIn: "two pushes of two versions", rules: pageRules, breakage: breakage{unconditional: true}},
+		{rule: "what a push remembers is not believed", seenIn: "a second push and another, in batches", rules: pageRules, breakage: breakage{unconditional: true}},
 		{rule: "re-sealing is a compare-and-swap", seenIn: "push and rekey", rules: pageRules, breakage: breakage{unconditional: true}},
 		{rule: "a delete leaves a tombstone", seenIn: "delete and pull", rules: pageRules, breakage: breakage{forgetDeleted: true}},
 		{rule: "only the version named is deleted", seenIn: "push and delete", rules: change(func(r *rules) {

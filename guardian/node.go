@@ -84,9 +84,10 @@ type Node struct {
 	newAttempt func() string
 	background *background
 	ages       *ages
-	// guesses holds commits read lately. They are never believed: they only
-	// let a pull fetch the objects while it reads `version`.
-	guesses *lru.Cache[Slot, *commit]
+	// guesses holds commits seen lately, without the bytes, and without the revision
+	// where that was not told. They are never believed: they let a pull fetch the
+	// objects while it reads `version`, and a push try its compare-and-swap first.
+	guesses *lru.Cache[Slot, stored]
 	// manifests are those whose signature was checked lately.
 	manifests *manifest.Cache
 	// records are those whose votes were checked lately, and drafts those that
@@ -128,7 +129,7 @@ func newNode(store backend.Backend, sealer *integrity.Sealer, cfg Config) (*Node
 	if cfg.Retain < 1 || cfg.Retain > MaxRetain {
 		return nil, fmt.Errorf("1 to %d versions can be retained", MaxRetain)
 	}
-	guesses, err := lru.New[Slot, *commit](guessedSlots)
+	guesses, err := lru.New[Slot, stored](guessedSlots)
 	if err != nil {
 		return nil, fmt.Errorf("making cache: %w", err)
 	}
@@ -253,7 +254,7 @@ func (n *Node) openFetched(ctx context.Context, slot Slot, got backend.Got) (sto
 	}
 	c, err := openCommit(ctx, n.sealer, slot, got.Data)
 	if err == nil {
-		n.guesses.Add(slot, c)
+		n.guesses.Add(slot, stored{commit: c, rev: got.Rev})
 	}
 	return stored{commit: c, rev: got.Rev, raw: got.Data}, err
 }

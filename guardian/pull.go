@@ -73,7 +73,7 @@ func (n *Node) wanted(c *commit, version *uint64) (generation, bool) {
 // generation will be named, that generation at the same time.
 func (n *Node) readWithGuess(ctx context.Context, slot Slot, version *uint64) (from stored, got loaded, err error) {
 	guess, _ := n.guesses.Get(slot)
-	g, ok := n.wanted(guess, version)
+	g, ok := n.wanted(guess.commit, version)
 	if !ok {
 		from, err = n.readCommit(ctx, slot)
 		return from, loaded{}, err
