@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -70,14 +71,16 @@ func (b *Bolt) submit(w *write) (backend.Revision, error) {
 	}
 }
 
-// run commits, group by group, whoever waits when the commit before has ended:
-// nobody waits for company, and the longer the disk takes the larger the groups.
+// run commits, group by group, whoever waits when the commit before has ended, and
+// who gets here before all that can run have had a turn: nobody waits for company that
+// may not come, and the longer the disk takes the larger the groups.
 // (bbolt's own Batch waits 10 ms for company.)
 func (b *Bolt) run() {
 	defer close(b.ended)
 	for {
 		select {
 		case first := <-b.queue:
+			runtime.Gosched()
 			group := b.gather(first)
 			err := b.commit(group)
 			for _, w := range group {
