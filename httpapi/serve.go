@@ -107,6 +107,9 @@ func decode[Request any](body []byte) (request Request, err error) {
 	if body[0] != '{' {
 		return request, fmt.Errorf("%w: not an object", api.ErrInvalidJSON)
 	}
+	if push, ok := any(&request).(*api.PushRequest); ok && readPlainPush(body, push) {
+		return request, nil
+	}
 	err = json.Unmarshal(body, &request)
 	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return request, ofType(mistyped.Field)

@@ -1,9 +1,10 @@
 package integrity
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"math"
+
+	"github.com/vault-guardian/guardian/internal/plainjson"
 )
 
 // parseStatement reads the JSON of a statement.
@@ -24,111 +25,49 @@ func parseStatement(text []byte) (Statement, error) {
 // readPlain reads what json.Marshal makes of a statement without characters that JSON
 // escapes. Whatever it takes, json.Unmarshal takes for the same.
 func readPlain(text []byte) (st Statement, ok bool) {
-	r := plainReader{rest: text}
-	r.expect(`{"kind":`)
-	st.Kind = r.text()
-	r.expect(`,"key_id":`)
-	st.KeyID = r.text()
-	r.expect(`,"node_id":`)
-	st.NodeID = r.text()
-	if r.skip(`,"identity":`) {
-		st.Identity = r.text()
+	r := plainjson.NewReader(text)
+	r.Expect(`{"kind":`)
+	st.Kind = r.Text()
+	r.Expect(`,"key_id":`)
+	st.KeyID = r.Text()
+	r.Expect(`,"node_id":`)
+	st.NodeID = r.Text()
+	if r.Skip(`,"identity":`) {
+		st.Identity = r.Text()
 	}
-	r.expect(`,"name":`)
-	st.Name = r.text()
-	r.expect(`,"version":`)
-	st.Version = r.number(math.MaxUint64)
-	r.expect(`,"epoch":`)
-	st.Epoch = r.number(math.MaxUint64)
-	if r.skip(`,"attempt":`) {
-		st.Attempt = r.text()
+	r.Expect(`,"name":`)
+	st.Name = r.Text()
+	r.Expect(`,"version":`)
+	st.Version = r.Number(math.MaxUint64)
+	r.Expect(`,"epoch":`)
+	st.Epoch = r.Number(math.MaxUint64)
+	if r.Skip(`,"attempt":`) {
+		st.Attempt = r.Text()
 	}
-	r.expect(`,"threshold":`)
-	st.Threshold = int(r.number(math.MaxInt32))
-	r.expect(`,"split":`)
-	st.Split = r.text()
-	r.expect(`,"size":`)
-	st.Size = int(r.number(math.MaxInt32))
-	r.expect(`,"sha256":`)
-	st.SHA256 = r.text()
-	r.expect(`,"owned":`)
-	if st.Owned = r.skip(`true`); !st.Owned {
-		r.expect(`false`)
+	r.Expect(`,"threshold":`)
+	st.Threshold = int(r.Number(math.MaxInt32))
+	r.Expect(`,"split":`)
+	st.Split = r.Text()
+	r.Expect(`,"size":`)
+	st.Size = int(r.Number(math.MaxInt32))
+	r.Expect(`,"sha256":`)
+	st.SHA256 = r.Text()
+	r.Expect(`,"owned":`)
+	if st.Owned = r.Skip(`true`); !st.Owned {
+		r.Expect(`false`)
 	}
-	r.expect(`,"proof":`)
-	st.Proof = int(r.number(math.MaxInt32))
-	if r.skip(`,"manifest":`) {
-		st.Manifest = r.bytes()
+	r.Expect(`,"proof":`)
+	st.Proof = int(r.Number(math.MaxInt32))
+	if r.Skip(`,"manifest":`) {
+		st.Manifest = r.Bytes()
 	}
-	if r.skip(`,"certificate":`) {
-		st.Certificate = r.bytes()
+	if r.Skip(`,"certificate":`) {
+		st.Certificate = r.Bytes()
 	}
-	r.expect(`,"created_ns":`)
-	st.CreatedNS = int64(r.number(math.MaxInt64))
-	r.expect(`,"updated_ns":`)
-	st.UpdatedNS = int64(r.number(math.MaxInt64))
-	r.expect(`}`)
-	return st, !r.failed && len(r.rest) == 0
-}
-
-// plainReader reads text from its beginning on. Once something else is there than was
-// asked for, it has failed, and what it gives means nothing.
-type plainReader struct {
-	rest   []byte
-	failed bool
-}
-
-// skip passes what is next if it is that.
-func (r *plainReader) skip(that string) bool {
-	if len(r.rest) < len(that) || string(r.rest[:len(that)]) != that {
-		return false
-	}
-	r.rest = r.rest[len(that):]
-	return true
-}
-
-func (r *plainReader) expect(that string) { r.failed = !r.skip(that) || r.failed }
-
-// quoted reads a string that stands for itself.
-func (r *plainReader) quoted() []byte {
-	r.expect(`"`)
-	for i, c := range r.rest {
-		switch {
-		case c == '"':
-			quoted := r.rest[:i]
-			r.rest = r.rest[i+1:]
-			return quoted
-		case c < ' ', c == '\\', c > '~':
-			r.failed = true
-			return nil
-		}
-	}
-	r.failed = true
-	return nil
-}
-
-func (r *plainReader) text() string { return string(r.quoted()) }
-
-func (r *plainReader) bytes() []byte {
-	decoded, err := base64.StdEncoding.AppendDecode([]byte{}, r.quoted())
-	r.failed = r.failed || err != nil
-	return decoded
-}
-
-// number reads a decimal number of at most limit, without leading zeros.
-func (r *plainReader) number(limit uint64) (n uint64) {
-	digits := 0
-	for digits < len(r.rest) && '0' <= r.rest[digits] && r.rest[digits] <= '9' {
-		digit := uint64(r.rest[digits] - '0')
-		if n > (limit-digit)/10 {
-			r.failed = true
-			return 0
-		}
-		n, digits = 10*n+digit, digits+1
-	}
-	if digits == 0 || digits > 1 && r.rest[0] == '0' {
-		r.failed = true
-	}
-	r.rest = r.rest[digits:]
-	return n
+	r.Expect(`,"created_ns":`)
+	st.CreatedNS = int64(r.Number(math.MaxInt64))
+	r.Expect(`,"updated_ns":`)
+	st.UpdatedNS = int64(r.Number(math.MaxInt64))
+	r.Expect(`}`)
+	return st, r.Done()
 }
