@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 )
 
@@ -11,6 +10,16 @@ import (
 type Object struct {
 	Key  string
 	Data []byte
+}
+
+func (o Object) check() error {
+	if !ValidKey(o.Key) {
+		return fmt.Errorf("putting %.80q: %w", o.Key, ErrInvalidKey)
+	}
+	if len(o.Data) > MaxObjectSize {
+		return fmt.Errorf("putting %s: %w", o.Key, ErrTooLarge)
+	}
+	return nil
 }
 
 // Got is what [Backend.Get] returns.
@@ -46,13 +55,13 @@ type Batch struct {
 
 // Check returns ErrInvalidKey or ErrTooLarge, wrapped, where one of the batch is.
 func (b Batch) Check() error {
-	for _, object := range append(slices.Clone(b.Create), b.Put) {
-		if !ValidKey(object.Key) {
-			return fmt.Errorf("putting %.80q: %w", object.Key, ErrInvalidKey)
+	for _, object := range b.Create {
+		if err := object.check(); err != nil {
+			return err
 		}
-		if len(object.Data) > MaxObjectSize {
-			return fmt.Errorf("putting %s: %w", object.Key, ErrTooLarge)
-		}
+	}
+	if err := b.Put.check(); err != nil {
+		return err
 	}
 	for _, key := range b.Drop {
 		if !ValidKey(key) {

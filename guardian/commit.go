@@ -112,7 +112,9 @@ func (c *commit) departedAt(version uint64) *departure {
 	return c.moved
 }
 
-func (c *commit) names(g generation) bool { return slices.Contains(c.named(), g) }
+func (c *commit) names(g generation) bool {
+	return c != nil && (c.live != nil && *c.live == g || slices.Contains(c.older, g))
+}
 
 // find returns the named generation of a version.
 func (c *commit) find(version uint64) (generation, bool) {
@@ -165,7 +167,7 @@ func sealCommit(sealer *integrity.Sealer, slot Slot, c *commit) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "%shmac %s %x\n", lines, keyID, tag), nil
+	return []byte(lines + "hmac " + keyID + " " + hex.EncodeToString(tag) + "\n"), nil
 }
 
 // openCommit checks and parses a `version` object. Errors:

@@ -38,17 +38,18 @@ func (s Slot) Valid() bool {
 func (s Slot) Short() string { return s.Identity[:min(8, len(s.Identity))] }
 
 // place is the slot as a key without a slash at its end.
-func (s Slot) place() string {
-	if s.Name == "" {
-		return prefixShares + s.Identity
-	}
-	return vaultOf(s.Identity) + s.Name
-}
+func (s Slot) place() string { return strings.TrimSuffix(s.prefix(), "/") }
 
 // vaultOf is where the named secrets of an identity lie.
 func vaultOf(identity string) string { return prefixVaults + identity + "/" }
 
-func (s Slot) prefix() string        { return s.place() + "/" }
+func (s Slot) prefix() string {
+	if s.Name == "" {
+		return prefixShares + s.Identity + "/"
+	}
+	return prefixVaults + s.Identity + "/" + s.Name + "/"
+}
+
 func (s Slot) commitKey() string     { return s.prefix() + "version" }
 func (s Slot) quarantineKey() string { return prefixQuarantine + s.place() }
 
@@ -100,7 +101,8 @@ func (g generation) String() string {
 	if g.epoch > 0 {
 		return fmt.Sprintf("%d-%s%d-%s", g.version, epochMark, g.epoch, g.attempt)
 	}
-	return strconv.FormatUint(g.version, 10) + "-" + g.attempt
+	text := append(strconv.AppendUint(make([]byte, 0, 64), g.version, 10), '-')
+	return string(append(text, g.attempt...))
 }
 
 func parseGeneration(s string) (g generation, err error) {

@@ -49,11 +49,15 @@ func (s *server) readBody(limit int64) echo.MiddlewareFunc {
 // readAll is [io.ReadAll] for a body whose length was announced, -1 for one whose
 // was not: nothing is allocated beyond that, nor much more than has arrived.
 func readAll(from io.Reader, length int64) ([]byte, error) {
-	body := make([]byte, 0, 512)
+	first := int64(4 << 10)
+	if 0 <= length && length < first {
+		first = length + 1 // 1 to meet the end in
+	}
+	body := make([]byte, 0, first)
 	for {
 		if len(body) == cap(body) {
 			longer := 2 * cap(body)
-			if rest := length + 1; rest > int64(cap(body)) && rest < int64(longer) { // 1 to meet the end in
+			if rest := length + 1; rest > int64(cap(body)) && rest < int64(longer) {
 				longer = int(rest)
 			}
 			body = append(make([]byte, 0, longer), body...)
