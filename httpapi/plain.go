@@ -7,19 +7,33 @@ import (
 	"github.com/vault-guardian/guardian/internal/plainjson"
 )
 
-// readPlainPush reads a push as [encoding/json] writes it, which the Go client does, or
-// leaves the request alone. Whatever it takes, json.Unmarshal takes for the same: that
-// alone is for every client, and takes several times as long (BenchmarkDecodePush).
-func readPlainPush(body []byte, request *api.PushRequest) bool {
+// readPlain reads a push or pull as [encoding/json] writes it, which the Go client does,
+// or leaves the request alone. Whatever it takes, json.Unmarshal takes for the same: that
+// is for every client, and takes several times as long (BenchmarkDecode).
+func readPlain(body []byte, request any) bool {
 	r := plainjson.NewReader(body)
-	var plain api.PushRequest
+	switch request := request.(type) {
+	case *api.PushRequest:
+		if plain := plainPush(r); r.Done() {
+			*request = plain
+			return true
+		}
+	case *api.PullRequest:
+		if plain := plainPull(r); r.Done() {
+			*request = plain
+			return true
+		}
+	}
+	return false
+}
+
+func plainPush(r *plainjson.Reader) (plain api.PushRequest) {
 	r.Expect(`{"identity":`)
 	plain.Identity = r.Text()
 	r.Expect(`,"share":`)
 	plain.Share = r.Text()
 	r.Expect(`,"version":`)
-	version := r.Number(math.MaxUint64)
-	plain.Version = &version
+	plain.Version = plainNumber(r)
 	if r.Skip(`,"threshold":`) {
 		plain.Threshold = int(r.Number(math.MaxInt32))
 	}
@@ -29,6 +43,26 @@ func readPlainPush(body []byte, request *api.PushRequest) bool {
 	if r.Skip(`,"manifest":`) {
 		plain.Manifest = r.Text()
 	}
+	plain.Proof = plainProof(r)
+	r.Expect(`}`)
+	return plain
+}
+
+func plainPull(r *plainjson.Reader) (plain api.PullRequest) {
+	r.Expect(`{"identity":`)
+	plain.Identity = r.Text()
+	if r.Skip(`,"version":`) {
+		plain.Version = plainNumber(r)
+	}
+	if r.Skip(`,"epoch":`) {
+		plain.Epoch = plainNumber(r)
+	}
+	plain.Proof = plainProof(r)
+	r.Expect(`}`)
+	return plain
+}
+
+func plainProof(r *plainjson.Reader) (plain api.Proof) {
 	if r.Skip(`,"pubkey":`) {
 		plain.Pubkey = r.Text()
 	}
@@ -36,7 +70,7 @@ func readPlainPush(body []byte, request *api.PushRequest) bool {
 		plain.Signature = r.Text()
 	}
 	if r.Skip(`,"proof":`) {
-		plain.Proof.Proof = int(r.Number(math.MaxInt32))
+		plain.Proof = int(r.Number(math.MaxInt32))
 	}
 	if r.Skip(`,"audience":`) {
 		plain.Audience = r.Text()
@@ -44,10 +78,10 @@ func readPlainPush(body []byte, request *api.PushRequest) bool {
 	if r.Skip(`,"timestamp":`) {
 		plain.Timestamp = int64(r.Number(math.MaxInt64))
 	}
-	r.Expect(`}`)
-	if !r.Done() {
-		return false
-	}
-	*request = plain
-	return true
+	return plain
+}
+
+func plainNumber(r *plainjson.Reader) *uint64 {
+	number := r.Number(math.MaxUint64)
+	return &number
 }

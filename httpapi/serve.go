@@ -107,7 +107,7 @@ func decode[Request any](body []byte) (request Request, err error) {
 	if body[0] != '{' {
 		return request, fmt.Errorf("%w: not an object", api.ErrInvalidJSON)
 	}
-	if push, ok := any(&request).(*api.PushRequest); ok && readPlainPush(body, push) {
+	if readPlain(body, &request) {
 		return request, nil
 	}
 	err = json.Unmarshal(body, &request)
