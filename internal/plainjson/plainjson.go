@@ -7,9 +7,9 @@ package plainjson
 import "encoding/base64"
 
 // Reader reads a text from its beginning on. Once something else is there than was
-// asked for, it has failed, and what it has given means nothing. What it gives until
-// [Reader.Done] reports success is what encoding/json reads. It is not safe for
-// concurrent use, and keeps nothing of the text in what it gives.
+// asked for, it has failed, and what it gives means nothing. What it has given once
+// [Reader.Done] reports true is what encoding/json reads, and shares no memory with the
+// text. It is not safe for concurrent use.
 type Reader struct {
 	rest   []byte
 	failed bool
@@ -32,7 +32,9 @@ func (r *Reader) Expect(that string) { r.failed = !r.Skip(that) || r.failed }
 
 // quoted reads a string that stands for itself.
 func (r *Reader) quoted() []byte {
-	r.Expect(`"`)
+	if r.Expect(`"`); r.failed {
+		return nil
+	}
 	for i, c := range r.rest {
 		switch {
 		case c == '"':
