@@ -47,7 +47,7 @@ func (s Slot) prefix() string {
 	if s.Name == "" {
 		return prefixShares + s.Identity + "/"
 	}
-	return prefixVaults + s.Identity + "/" + s.Name + "/"
+	return vaultOf(s.Identity) + s.Name + "/"
 }
 
 func (s Slot) commitKey() string     { return s.prefix() + "version" }

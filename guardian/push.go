@@ -326,6 +326,9 @@ func isSame(st integrity.Statement, share Share) bool {
 // durable, and after a crash it may be the one before again. A lost race or answer leaves the
 // caller without proof, so it may not acknowledge.
 func (n *Node) makeDurable(ctx context.Context, slot Slot, from stored) error {
+	if len(from.raw) == 0 { // a guess: to put that would empty it
+		return unavailable("making commit durable", errors.New("it was not read"))
+	}
 	if _, err := n.store.Put(ctx, slot.commitKey(), from.raw, from.rev); err != nil {
 		return unavailable("making commit durable", err)
 	}
