@@ -10,24 +10,24 @@ import (
 // readPlain reads a push or pull as [encoding/json] writes it, which the Go client does,
 // or leaves the request alone. Whatever it takes, json.Unmarshal takes for the same: that
 // is for every client, and takes several times as long (BenchmarkDecode).
-func readPlain(body []byte, request any) bool {
-	r := plainjson.NewReader(body)
+func readPlain(body []byte, request any) (ok bool) {
 	switch request := request.(type) {
 	case *api.PushRequest:
-		if plain := plainPush(r); r.Done() {
+		var plain api.PushRequest
+		if plain, ok = plainPush(body); ok {
 			*request = plain
-			return true
 		}
 	case *api.PullRequest:
-		if plain := plainPull(r); r.Done() {
+		var plain api.PullRequest
+		if plain, ok = plainPull(body); ok {
 			*request = plain
-			return true
 		}
 	}
-	return false
+	return ok
 }
 
-func plainPush(r *plainjson.Reader) (plain api.PushRequest) {
+func plainPush(body []byte) (plain api.PushRequest, ok bool) {
+	r := plainjson.NewReader(body)
 	r.Expect(`{"identity":`)
 	plain.Identity = r.Text()
 	r.Expect(`,"share":`)
@@ -45,10 +45,11 @@ func plainPush(r *plainjson.Reader) (plain api.PushRequest) {
 	}
 	plain.Proof = plainProof(r)
 	r.Expect(`}`)
-	return plain
+	return plain, r.Done()
 }
 
-func plainPull(r *plainjson.Reader) (plain api.PullRequest) {
+func plainPull(body []byte) (plain api.PullRequest, ok bool) {
+	r := plainjson.NewReader(body)
 	r.Expect(`{"identity":`)
 	plain.Identity = r.Text()
 	if r.Skip(`,"version":`) {
@@ -59,7 +60,7 @@ func plainPull(r *plainjson.Reader) (plain api.PullRequest) {
 	}
 	plain.Proof = plainProof(r)
 	r.Expect(`}`)
-	return plain
+	return plain, r.Done()
 }
 
 func plainProof(r *plainjson.Reader) (plain api.Proof) {

@@ -2,14 +2,12 @@ package httpapi
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"math"
-	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vault-guardian/guardian/api"
+	"github.com/vault-guardian/guardian/internal/plainjson/plainjsontest"
 )
 
 func number(n uint64) *uint64 { return &n }
@@ -39,39 +37,33 @@ func plainPulls() map[string]api.PullRequest {
 	}
 }
 
-// A field that the reader is not taught is to be seen here: the full requests have all.
+// A field that the readers are not taught is to be seen here.
 func TestFullRequestsHaveEveryField(t *testing.T) {
 	for _, full := range []any{plainPushes()["full"], plainPulls()["full"], fullProof()} {
-		value := reflect.ValueOf(full)
-		for i := range value.NumField() {
-			if value.Field(i).IsZero() {
-				t.Errorf("%s is empty", value.Type().Field(i).Name)
-			}
-		}
+		plainjsontest.Full(t, full)
 	}
 }
 
 // What the client sends must be read without json: else that costs twice.
-func TestReadPlainReadsWhatTheClientSends(t *testing.T) {
+func TestPlainRequestsAreReadWithoutJSON(t *testing.T) {
 	for name, push := range plainPushes() {
-		t.Run("push, "+name, func(t *testing.T) { readsPlain(t, push) })
+		t.Run("push, "+name, func(t *testing.T) { plainjsontest.Reads(t, push, plainPush) })
 	}
 	for name, pull := range plainPulls() {
-		t.Run("pull, "+name, func(t *testing.T) { readsPlain(t, pull) })
+		t.Run("pull, "+name, func(t *testing.T) { plainjsontest.Reads(t, pull, plainPull) })
 	}
 }
 
-func readsPlain[Request any](t *testing.T, want Request) {
-	text := marshalled(t, want)
-	var got, none Request
-	if !readPlain(text, &got) || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
+// What is read in part only leaves nothing behind for json to add to.
+func TestReadPlainLeavesTheRequestAlone(t *testing.T) {
+	body := []byte(`{"identity":"ab","share":"YQ==","version":1,"more":1}`)
+	var push api.PushRequest
+	if readPlain(body, &push) || push != (api.PushRequest{}) {
+		t.Errorf("%+v", push)
 	}
-	for i := range text {
-		var part Request
-		if readPlain(text[:i], &part) || !reflect.DeepEqual(part, none) {
-			t.Errorf("took the first %d bytes for %+v", i, part)
-		}
+	push, err := decode[api.PushRequest](body)
+	if err != nil || push.Identity != "ab" || push.Share != "YQ==" || *push.Version != 1 {
+		t.Errorf("%+v, %v", push, err)
 	}
 }
 
@@ -80,10 +72,10 @@ func FuzzReadPlain(f *testing.F) {
 	var texts []string
 	for _, push := range plainPushes() {
 		push.Share = "YQ=="
-		texts = append(texts, string(marshalled(f, push)))
+		texts = append(texts, string(plainjsontest.Marshal(f, push)))
 	}
 	for _, pull := range plainPulls() {
-		texts = append(texts, string(marshalled(f, pull)))
+		texts = append(texts, string(plainjsontest.Marshal(f, pull)))
 	}
 	for _, text := range texts {
 		f.Add([]byte(text))
@@ -110,57 +102,12 @@ func FuzzReadPlain(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		sameAsJSON[api.PushRequest](t, text)
-		sameAsJSON[api.PullRequest](t, text)
+		plainjsontest.Same(t, text, plainPush)
+		plainjsontest.Same(t, text, plainPull)
 	})
 }
 
-func sameAsJSON[Request any](t *testing.T, text []byte) {
-	var got, want Request
-	if !readPlain(text, &got) {
-		return
-	}
-	if err := json.Unmarshal(text, &want); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%q: %+v, json reads %+v, %v", text, got, want, err)
-	}
-}
-
-// BenchmarkDecode: the baseline is encoding/json on the same text, in turns; x-json is
-// how many times as long that takes.
 func BenchmarkDecode(b *testing.B) {
-	b.Run("push", func(b *testing.B) { benchmarkDecode(b, plainPushes()["least"]) })
-	b.Run("pull", func(b *testing.B) { benchmarkDecode(b, plainPulls()["least"]) })
-}
-
-func benchmarkDecode[Request any](b *testing.B, request Request) {
-	text := marshalled(b, request)
-	var ours, baseline time.Duration
-	for b.Loop() {
-		began := time.Now()
-		for range 100 {
-			if _, err := decode[Request](text); err != nil {
-				b.Fatal(err)
-			}
-		}
-		half := time.Now()
-		for range 100 {
-			var request Request
-			if err := json.Unmarshal(text, &request); err != nil {
-				b.Fatal(err)
-			}
-		}
-		ours, baseline = ours+half.Sub(began), baseline+time.Since(half)
-	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(ours.Nanoseconds())/float64(b.N)/100, "ns/decode")
-	b.ReportMetric(float64(baseline)/float64(ours), "x-json")
-}
-
-func marshalled(t testing.TB, request any) []byte {
-	t.Helper()
-	text, err := json.Marshal(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	b.Run("push", func(b *testing.B) { plainjsontest.Benchmark(b, plainPushes()["least"], decode[api.PushRequest]) })
+	b.Run("pull", func(b *testing.B) { plainjsontest.Benchmark(b, plainPulls()["least"], decode[api.PullRequest]) })
 }

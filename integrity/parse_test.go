@@ -1,12 +1,12 @@
 package integrity
 
 import (
-	"encoding/json"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/vault-guardian/guardian/internal/plainjson/plainjsontest"
 )
 
 func statements() map[string]Statement {
@@ -19,42 +19,20 @@ func statements() map[string]Statement {
 	return map[string]Statement{"empty": {}, "canary": {Kind: KindCanary, NodeID: "n"}, "full": full}
 }
 
-// A field that the reader is not taught is to be seen here: the full statement has all.
-func TestFullStatementHasEveryField(t *testing.T) {
-	full := reflect.ValueOf(statements()["full"])
-	for i := range full.NumField() {
-		if full.Field(i).IsZero() {
-			t.Errorf("%s is empty", full.Type().Field(i).Name)
-		}
-	}
-}
+// A field that the reader is not taught is to be seen here.
+func TestFullStatementHasEveryField(t *testing.T) { plainjsontest.Full(t, statements()["full"]) }
 
 // What is stored must be read without json: else that costs twice.
-func TestReadPlainReadsWhatIsWritten(t *testing.T) {
-	for name, want := range statements() {
-		text, err := json.Marshal(want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, ok := readPlain(text)
-		if !ok || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %t, %+v, want %+v", name, ok, got, want)
-		}
-		for i := range text {
-			if st, ok := readPlain(text[:i]); ok {
-				t.Errorf("%s: took the first %d bytes for %+v", name, i, st)
-			}
-		}
+func TestPlainStatementsAreReadWithoutJSON(t *testing.T) {
+	for name, st := range statements() {
+		t.Run(name, func(t *testing.T) { plainjsontest.Reads(t, st, readPlain) })
 	}
 }
 
 // What is written in another way is read by json, with the same result.
 func TestParseStatementReadsOtherJSON(t *testing.T) {
 	escaped := Statement{Kind: KindShare, NodeID: `a"\<é`, Version: 7}
-	text, err := json.Marshal(escaped)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := plainjsontest.Marshal(t, escaped)
 	for _, text := range []string{string(text), ` {"kind":"share","version":7,"node_id":"a\"\\<é"}`} {
 		if _, ok := readPlain([]byte(text)); ok {
 			t.Errorf("%s is not plain", text)
@@ -70,41 +48,13 @@ func TestParseStatementReadsOtherJSON(t *testing.T) {
 	}
 }
 
-// The baseline is encoding/json on the same text, in turns; x-json is how many times as
-// long that takes.
 func BenchmarkParseStatement(b *testing.B) {
-	text, err := json.Marshal(statements()["full"])
-	if err != nil {
-		b.Fatal(err)
-	}
-	var ours, baseline time.Duration
-	for b.Loop() {
-		began := time.Now()
-		for range 100 {
-			if _, err := parseStatement(text); err != nil {
-				b.Fatal(err)
-			}
-		}
-		half := time.Now()
-		for range 100 {
-			var st Statement
-			if err := json.Unmarshal(text, &st); err != nil {
-				b.Fatal(err)
-			}
-		}
-		ours, baseline = ours+half.Sub(began), baseline+time.Since(half)
-	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(ours.Nanoseconds())/float64(b.N)/100, "ns/parse")
-	b.ReportMetric(float64(baseline)/float64(ours), "x-json")
+	plainjsontest.Benchmark(b, statements()["full"], parseStatement)
 }
 
 func FuzzReadPlain(f *testing.F) {
 	for _, st := range statements() {
-		text, err := json.Marshal(st)
-		if err != nil {
-			f.Fatal(err)
-		}
+		text := plainjsontest.Marshal(f, st)
 		f.Add(text)
 		for _, change := range [][2]string{
 			{`"epoch":`, `"epoch":0`},
@@ -124,14 +74,5 @@ func FuzzReadPlain(f *testing.F) {
 			f.Add([]byte(strings.Replace(string(text), change[0], change[1], 1)))
 		}
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		got, ok := readPlain(text)
-		if !ok {
-			return
-		}
-		var want Statement
-		if err := json.Unmarshal(text, &want); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%q: %+v, json reads %+v, %v", text, got, want, err)
-		}
-	})
+	f.Fuzz(func(t *testing.T, text []byte) { plainjsontest.Same(t, text, readPlain) })
 }
