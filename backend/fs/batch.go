@@ -78,11 +78,14 @@ func (f *FS) apply(ctx context.Context, batch backend.Batch) error {
 	if err != nil {
 		return err
 	}
+	var exchanged bool
 	err = f.exclusively(ctx, key, func() error {
-		if now, err := f.current(key, batch.Rev); err != nil || now != batch.Rev {
+		now, err := f.current(key, batch.Rev)
+		if err != nil || now != batch.Rev {
 			return conflictOr(err)
 		}
-		return f.writer.rename(ctx, temp, key)
+		exchanged, err = f.writer.replace(ctx, temp, key)
+		return err
 	})
 	if err != nil {
 		f.writer.discard(temp)
@@ -91,12 +94,19 @@ func (f *FS) apply(ctx context.Context, batch backend.Batch) error {
 	// Out of the lock: who sees the name meanwhile, and puts another in its place,
 	// makes durable that this one was there with it.
 	return f.busy.Hold(ctx, func() error {
+		if exchanged {
+			defer f.writer.keepFile(temp)
+		}
 		if f.writer.whole.sync(failures) != nil {
 			if err := f.writer.persist(path.Dir(key)); err != nil {
 				return err
 			}
 		}
-		f.writer.drop(batch.Drop)
+		if len(batch.Create) > 0 {
+			f.writer.retire(batch.Drop)
+		} else { // it deletes
+			f.writer.drop(batch.Drop)
+		}
 		return nil
 	})
 }
@@ -117,12 +127,17 @@ func (w *writer) prepare(ctx context.Context, batch backend.Batch, failures int6
 	}
 	s := &staging{writer: w}
 	dirs := make(map[string]bool)
+	reused := s.reuseDir(batch.Create)
 	for _, object := range batch.Create {
 		dirs[path.Dir(object.Key)] = true
-		err = errors.Join(err, s.add(object))
+		if !reused {
+			err = errors.Join(err, s.add(object))
+		}
 	}
-	temp = tempName()
-	err = errors.Join(err, s.write(temp, batch.Put.Data, w.createTemp))
+	if temp = s.reuseFile(batch.Put.Data); temp == "" {
+		temp = tempName()
+		err = errors.Join(err, s.write(temp, batch.Put.Data, w.createTemp))
+	}
 	if err == nil && w.whole.sync(failures) != nil {
 		err = s.sync(dirs)
 	}

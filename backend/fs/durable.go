@@ -39,16 +39,19 @@ type writer struct {
 	settled *settled
 	rounds  *rounds
 	whole   *whole
+	spares  *spares
 	// The two are fields so that tests can see and fail them.
 	syncFile, syncDir func(*os.File) error
 	failure           atomic.Pointer[error]
 }
 
 func newWriter(tree *tree, whole *whole) *writer {
-	return &writer{
+	w := &writer{
 		root: tree.root, tree: tree, settled: newSettled(), rounds: newRounds(), whole: whole,
 		syncFile: (*os.File).Sync, syncDir: (*os.File).Sync,
 	}
+	w.spares = newSpares(whole, w.removeSpare)
+	return w
 }
 
 // stage writes data to a temporary file and returns its name.
@@ -131,6 +134,17 @@ func (w *writer) rename(ctx context.Context, temp, key string) error {
 		}
 	}
 	return err
+}
+
+// replace is rename, and reports whether the file that had the name is called temp now.
+func (w *writer) replace(ctx context.Context, temp, key string) (exchanged bool, err error) {
+	if err := w.mayWrite(ctx); err != nil {
+		return false, err
+	}
+	if w.whole.can() && w.tree.exchange(temp, key) == nil {
+		return true, nil
+	}
+	return false, w.rename(ctx, temp, key)
 }
 
 // raced reports what making directories runs into when one that was there
@@ -224,18 +238,35 @@ func (w *writer) remove(ctx context.Context, key string) error {
 // drop removes keys and the directories that this empties, not durably. What
 // cannot be removed stays.
 func (w *writer) drop(keys []string) {
+	for dir, names := range byDir(keys) {
+		w.dropIn(dir, names)
+	}
+}
+
+// retire is drop, and keeps spares of what it can.
+func (w *writer) retire(keys []string) {
+	for dir, names := range byDir(keys) {
+		if isFirstLevel(dir) || !w.setAside(dir, names) {
+			w.dropIn(dir, names)
+		}
+	}
+}
+
+func byDir(keys []string) map[string][]string {
 	dirs := make(map[string][]string)
 	for _, key := range keys {
 		dirs[path.Dir(key)] = append(dirs[path.Dir(key)], path.Base(key))
 	}
-	for dir, names := range dirs {
-		if isFirstLevel(dir) {
-			for _, name := range names {
-				_ = w.tree.remove(path.Join(dir, name))
-			}
-		} else if w.tree.removeAll(dir, names) {
-			w.settled.drop(dir)
+	return dirs
+}
+
+func (w *writer) dropIn(dir string, names []string) {
+	if isFirstLevel(dir) {
+		for _, name := range names {
+			_ = w.tree.remove(path.Join(dir, name))
 		}
+	} else if w.tree.removeAll(dir, names) {
+		w.settled.drop(dir)
 	}
 }
 

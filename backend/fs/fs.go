@@ -139,6 +139,7 @@ func (f *FS) Delete(ctx context.Context, key string, rev backend.Revision) error
 // callers may still land.
 func (f *FS) Close() error {
 	if f.writer != nil {
+		f.writer.spares.end()
 		f.writer.settled.close()
 	}
 	if err := errors.Join(f.locks.close(), f.dirFile.Close(), f.root.Close()); err != nil {

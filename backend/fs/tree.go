@@ -35,19 +35,67 @@ func (t *tree) either(direct func(beneath) error, walking func() error) error {
 	return walking()
 }
 
-// open opens a file for reading.
+// open opens a file for reading that has this name once it is open: see [spares].
 func (t *tree) open(key string) (file source, err error) {
 	err = t.either(
 		func(b beneath) (err error) { file, err = b.read(key); return err },
 		func() error {
 			// Without O_NONBLOCK, opening a named pipe would wait for its writer.
-			opened, err := t.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-			file = rootFile{opened}
+			file, err = t.openWalking(key)
 			return err
 		},
 	)
 	return file, err
 }
+
+func (t *tree) openWalking(key string) (source, error) {
+	for range publishAttempts {
+		file, err := t.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return nil, err
+		}
+		opened, err := file.Stat()
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		found, err := t.root.Stat(key)
+		if err == nil && os.SameFile(opened, found) {
+			return rootFile{file}, nil
+		}
+		_ = file.Close() // opened for reading: nothing to lose
+		if err != nil && !absent(err) {
+			return nil, err
+		}
+	}
+	return nil, &os.PathError{Op: "open", Path: key, Err: syscall.ESTALE}
+}
+
+// overwrite opens a file to be written anew if nobody else has it open and it has one
+// name, and returns its size in bytes.
+func (t *tree) overwrite(name, key string) (file *os.File, size int64, err error) {
+	err = t.either(
+		func(b beneath) (err error) {
+			file, size, err = b.overwrite(name, path.Join(t.root.Name(), key))
+			return err
+		},
+		unsupported,
+	)
+	return file, size, err
+}
+
+// exchange has two files change their names.
+func (t *tree) exchange(one, other string) error {
+	return t.either(func(b beneath) error { return b.exchange(one, other) }, unsupported)
+}
+
+// holdsOnly reports whether a directory has these files in it, each of at most size
+// bytes, and nothing else; false where that cannot be told.
+func (t *tree) holdsOnly(dir string, files []string, size int64) (only bool) {
+	err := t.either(func(b beneath) (err error) { only, err = b.holdsOnly(dir, files, size); return err }, unsupported)
+	return err == nil && only
+}
+
+func unsupported() error { return errors.ErrUnsupported }
 
 // create makes a file that is not there yet, for writing.
 func (t *tree) create(key string) (file *os.File, err error) {

@@ -52,12 +52,100 @@ func (b beneath) in(name string, op func(dir beneath, base string) error) error 
 }
 
 func (b beneath) read(name string) (source, error) {
-	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
-	fd, err := b.open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
+	for range publishAttempts {
+		// Without O_NONBLOCK, opening a named pipe would wait for its writer.
+		fd, err := b.open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return nil, err
+		}
+		file := descriptor{fd: fd}
+		named := false
+		if err = failed("fstat", name, unix.Fstat(fd, &file.stat)); err == nil {
+			named, err = b.isNamed(&file.stat, name)
+		}
+		if err == nil && named {
+			return file, nil
+		}
+		_ = file.Close() // opened for reading: nothing to lose
+		if err != nil {
+			return nil, err
+		}
 	}
-	return descriptor(fd), nil
+	return nil, failed("openat2", name, unix.ESTALE)
+}
+
+// isNamed reports whether a file has a name now.
+func (b beneath) isNamed(file *unix.Stat_t, name string) (bool, error) {
+	var found unix.Stat_t
+	if err := unix.Fstatat(int(b), name, &found, 0); err != nil {
+		if absent(err) {
+			err = nil
+		}
+		return false, failed("fstatat", name, err)
+	}
+	return found.Ino == file.Ino && found.Dev == file.Dev, nil
+}
+
+// overwrite opens a file to be written anew if nobody has it open, and will not find it
+// by another name, and returns its size in bytes.
+func (b beneath) overwrite(name, called string) (file *os.File, size int64, err error) {
+	fd, err := b.open(name, unix.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	file = os.NewFile(uintptr(fd), called)
+	var stat unix.Stat_t
+	err = errors.Join(lease(fd, unix.F_WRLCK), lease(fd, unix.F_UNLCK), unix.Fstat(fd, &stat))
+	if err == nil && stat.Nlink != 1 {
+		err = unix.EMLINK
+	}
+	if err != nil {
+		return nil, 0, errors.Join(failed("overwriting", name, err), file.Close())
+	}
+	return file, stat.Size, nil
+}
+
+func lease(fd int, kind int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, kind)
+	return err
+}
+
+// exchange has two files change their names.
+func (b beneath) exchange(one, other string) error {
+	return b.in(one, func(source beneath, first string) error {
+		return b.in(other, func(target beneath, second string) error {
+			return failed("renameat2", other, unix.Renameat2(int(source), first, int(target), second, unix.RENAME_EXCHANGE))
+		})
+	})
+}
+
+// holdsOnly tells whether a directory has these files in it, each of at most size
+// bytes, and nothing else.
+func (b beneath) holdsOnly(dir string, files []string, size int64) (bool, error) {
+	fd, err := b.open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	entries := make([]byte, 4096)
+	n, err := unix.Getdents(fd, entries)
+	if err != nil {
+		return false, failed("getdents", dir, err)
+	}
+	_, _, found := unix.ParseDirent(entries[:n], -1, nil)
+	if len(found) != len(files) {
+		return false, nil
+	}
+	for _, name := range files {
+		var stat unix.Stat_t
+		if err := unix.Fstatat(fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return false, failed("fstatat", name, err)
+		}
+		if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Size > size {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (b beneath) create(name, called string) (*os.File, error) {
@@ -109,12 +197,15 @@ func (b beneath) removeAll(name string, files []string) error {
 
 // descriptor is an open file, without what [os.File] keeps for files that can be
 // waited for.
-type descriptor int
+type descriptor struct {
+	fd   int
+	stat unix.Stat_t
+}
 
 // Read implements [io.Reader].
 func (d descriptor) Read(p []byte) (int, error) {
 	for {
-		n, err := unix.Read(int(d), p)
+		n, err := unix.Read(d.fd, p)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
@@ -129,18 +220,14 @@ func (d descriptor) Read(p []byte) (int, error) {
 
 // info returns what kind of file it is, and its size in bytes.
 func (d descriptor) info() (mode os.FileMode, size int64, err error) {
-	var stat unix.Stat_t
-	if err := unix.Fstat(int(d), &stat); err != nil {
-		return 0, 0, os.NewSyscallError("fstat", err)
-	}
-	switch stat.Mode & unix.S_IFMT {
+	switch d.stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		return 0, stat.Size, nil
+		return 0, d.stat.Size, nil
 	case unix.S_IFDIR:
-		return os.ModeDir, stat.Size, nil
+		return os.ModeDir, d.stat.Size, nil
 	}
-	return os.ModeIrregular, stat.Size, nil
+	return os.ModeIrregular, d.stat.Size, nil
 }
 
 // Close implements [io.Closer].
-func (d descriptor) Close() error { return os.NewSyscallError("close", unix.Close(int(d))) }
+func (d descriptor) Close() error { return os.NewSyscallError("close", unix.Close(d.fd)) }

@@ -16,3 +16,11 @@ func (beneath) mkdir(string) error                      { return errors.ErrUnsup
 func (beneath) rename(string, string) error             { return errors.ErrUnsupported }
 func (beneath) remove(string) error                     { return errors.ErrUnsupported }
 func (beneath) removeAll(string, []string) error        { return errors.ErrUnsupported }
+
+func (beneath) overwrite(string, string) (*os.File, int64, error) {
+	return nil, 0, errors.ErrUnsupported
+}
+func (beneath) exchange(string, string) error { return errors.ErrUnsupported }
+func (beneath) holdsOnly(string, []string, int64) (bool, error) {
+	return false, errors.ErrUnsupported
+}

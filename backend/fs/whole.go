@@ -34,7 +34,24 @@ type whole struct {
 	// before that, and waits for a later one, learns of it here only.
 	failures atomic.Int64
 	pause    atomic.Pointer[time.Time] // until when
+	// begun counts them all, one at a time; done is which of them was the last that
+	// succeeded.
+	begun, done atomic.Int64
 }
+
+// moment is a time between two calls of syncfs.
+type moment struct{ begun, failures int64 }
+
+func (w *whole) now() moment { return moment{w.begun.Load(), w.failures.Load()} }
+
+// syncedSince reports whether a syncfs that began after a moment has succeeded, and none
+// has failed: what could not be written is told of once, and may be forgotten then.
+func (w *whole) syncedSince(then moment) bool {
+	return w.done.Load() > then.begun && w.failures.Load() == then.failures
+}
+
+// can reports whether there is a syncfs at all.
+func (w *whole) can() bool { return w.root != nil }
 
 func newWhole(root *os.File) *whole {
 	w := &whole{rounds: newRounds(), syncfs: syncfs}
@@ -50,7 +67,7 @@ func (w *whole) begin() (failures int64) { return w.failures.Load() }
 // sync makes durable what was written since begin, which returned failures. Any
 // error: it may not be.
 func (w *whole) sync(failures int64) error {
-	if until := w.pause.Load(); w.root == nil || until != nil && time.Now().Before(*until) {
+	if until := w.pause.Load(); !w.can() || until != nil && time.Now().Before(*until) {
 		return errApart
 	}
 	turn := w.rounds.join(".", w.run)
@@ -72,12 +89,14 @@ func (w *whole) sync(failures int64) error {
 }
 
 func (w *whole) run() error {
-	err := w.syncfs(w.root)
-	if err != nil {
+	nth := w.begun.Add(1)
+	if err := w.syncfs(w.root); err != nil {
 		w.failures.Add(1)
 		w.rest()
+		return err
 	}
-	return err
+	w.done.Store(nth)
+	return nil
 }
 
 func (w *whole) rest() {

@@ -1,0 +1,472 @@
+//go:build linux
+
+package fs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vault-guardian/guardian/backend"
+)
+
+// pushes applies batches one after the other, each of which drops what the one before
+// has created.
+type pushes struct {
+	t    *testing.T
+	f    *FS
+	n    int
+	size int // of what is created, in bytes
+	rev  backend.Revision
+}
+
+func pushInto(t *testing.T, f *FS) *pushes {
+	together(f)
+	return &pushes{t: t, f: f, size: 100}
+}
+
+func (p *pushes) file(n int, name string) string {
+	return filepath.Join(p.f.dir, fmt.Sprintf("a/%d", n), name)
+}
+
+func (p *pushes) content(n int) []byte { return bytes.Repeat([]byte{'0' + byte(n%10)}, p.size) }
+
+func (p *pushes) name(n int) []byte { return append([]byte(fmt.Sprint(n)), p.content(n)...) }
+
+// push fails the test where what is stored then is not what was pushed.
+func (p *pushes) push() {
+	p.t.Helper()
+	p.n++
+	batch := aBatch(fmt.Sprint(p.n), p.rev)
+	for i := range batch.Create {
+		batch.Create[i].Data = p.content(p.n)
+	}
+	batch.Put.Data = p.name(p.n)
+	if p.n > 1 {
+		batch.Drop = []string{fmt.Sprintf("a/%d/x", p.n-1), fmt.Sprintf("a/%d/y", p.n-1)}
+	}
+	var err error
+	if p.rev, err = p.f.Apply(p.t.Context(), batch); err != nil {
+		p.t.Fatalf("push %d: %v", p.n, err)
+	}
+	for _, object := range append(batch.Create, batch.Put) {
+		if got, _, err := p.f.Get(p.t.Context(), object.Key); err != nil || !bytes.Equal(got, object.Data) {
+			p.t.Fatalf("push %d: %s is %.20q, %v", p.n, object.Key, got, err)
+		}
+	}
+	for _, key := range batch.Drop {
+		if holds(p.t, p.f, key) {
+			p.t.Fatalf("push %d: %s is still there", p.n, key)
+		}
+	}
+}
+
+func number(t *testing.T, file string) uint64 {
+	t.Helper()
+	info, err := os.Stat(file)
+	must(t, err)
+	return info.Sys().(*syscall.Stat_t).Ino
+}
+
+// What the second push drops the fourth writes over: it is durable by the third that
+// it has another name.
+func TestSparesAreWrittenAnew(t *testing.T) {
+	p := pushInto(t, open(t, t.TempDir()))
+	p.push()
+	first, firstDir, firstName := number(t, p.file(1, "x")), number(t, p.file(1, "")), number(t, filepath.Join(p.f.dir, "a/name"))
+	p.push()
+	if got := number(t, p.file(2, "x")); got == first {
+		t.Fatal("the second wrote over what was stored")
+	}
+	p.push()
+	if got := number(t, p.file(3, "x")); got == first {
+		t.Fatal("the third wrote over what might have its old name yet after a loss of power")
+	}
+	p.size = 10 // shorter than what was there
+	p.push()
+	if number(t, p.file(4, "x")) != first || number(t, p.file(4, "")) != firstDir {
+		t.Error("the fourth has not written over what the second has dropped")
+	}
+	if got := number(t, filepath.Join(p.f.dir, "a/name")); got != firstName {
+		t.Error("nor over the name's bytes")
+	}
+	p.size = 1000
+	for range 5 {
+		p.push()
+	}
+}
+
+// A spare does for a directory in another that is not there yet, too.
+func TestSpareForAnother(t *testing.T) {
+	f := open(t, t.TempDir())
+	p := pushInto(t, f)
+	p.push()
+	first := number(t, p.file(1, "x"))
+	p.push()
+	p.push()
+	_, err := f.Apply(t.Context(), backend.Batch{
+		Create: []backend.Object{{Key: "b/c/1/y", Data: []byte("y")}, {Key: "b/c/1/x", Data: []byte("x")}},
+		Put:    backend.Object{Key: "b/c/name"},
+	})
+	must(t, err)
+	if number(t, filepath.Join(f.dir, "b/c/1/x")) != first {
+		t.Error("it was not used")
+	}
+	if x, y := contentAt(t, filepath.Join(f.dir, "b/c/1/x")), contentAt(t, filepath.Join(f.dir, "b/c/1/y")); string(x) != "x" || string(y) != "y" {
+		t.Errorf("x is %q, y is %q", x, y)
+	}
+}
+
+// A spare is of no use for objects in several directories, or right below the root,
+// where directories stay.
+func TestSpareIsNotForEverything(t *testing.T) {
+	for _, keys := range [][]string{{"b/1/x", "b/2/y"}, {"b/x", "b/y"}} {
+		p := pushInto(t, open(t, t.TempDir()))
+		for range 3 {
+			p.push()
+		}
+		first, err := p.f.Apply(t.Context(), backend.Batch{
+			Create: []backend.Object{{Key: keys[0], Data: []byte("x")}, {Key: keys[1], Data: []byte("y")}},
+			Put:    backend.Object{Key: "c/name"},
+		})
+		must(t, err)
+		if !holds(t, p.f, keys[0]) || !holds(t, p.f, keys[1]) {
+			t.Fatalf("%q are not all there", keys)
+		}
+		batch := aBatch("last", backend.Revision{}, keys...)
+		batch.Put.Key, batch.Rev = "c/name", first
+		_, err = p.f.Apply(t.Context(), batch)
+		must(t, err)
+		if _, err := os.Stat(filepath.Join(p.f.dir, "b")); holds(t, p.f, keys[0]) || holds(t, p.f, keys[1]) || err != nil && path.Dir(keys[0]) == "b" {
+			t.Errorf("%q: something is left, or too little: %v", keys, err)
+		}
+	}
+}
+
+// Nothing is left of a batch that wrote over spares and could not be made durable.
+func TestFailedBatchOverSparesLeavesNothing(t *testing.T) {
+	p := pushInto(t, open(t, t.TempDir()))
+	for range 3 {
+		p.push()
+	}
+	p.f.writer.whole.syncfs = func(*os.File) error { return syscall.EIO }
+	p.f.writer.syncFile = func(*os.File) error { return syscall.ENOSPC }
+	if _, err := p.f.Apply(t.Context(), aBatch("4", p.rev)); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	if holds(t, p.f, "a/4/x") || holds(t, p.f, "a/4/y") || !holds(t, p.f, "a/3/x") {
+		t.Error("something of it is left, or something before it is not")
+	}
+}
+
+// Bytes that somebody reads, or has made a link to, stay as they are.
+func TestWhatIsReadIsNotWrittenAnew(t *testing.T) {
+	for what, hold := range map[string]func(t *testing.T, file string) (now func() []byte){
+		"read": func(t *testing.T, file string) func() []byte {
+			opened, err := os.Open(file)
+			must(t, err)
+			t.Cleanup(func() { _ = opened.Close() })
+			return func() []byte { return contentOf(t, opened) }
+		},
+		"linked": func(t *testing.T, file string) func() []byte {
+			link := filepath.Join(t.TempDir(), "link")
+			must(t, os.Link(file, link))
+			return func() []byte { return contentAt(t, link) }
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := pushInto(t, open(t, t.TempDir()))
+			for range 4 {
+				p.push()
+				was := p.n
+				share, name := hold(t, p.file(was, "y")), hold(t, filepath.Join(p.f.dir, "a/name"))
+				for range 5 {
+					p.push()
+				}
+				if got := share(); !bytes.Equal(got, p.content(was)) {
+					t.Errorf("share of %d is %.20q now", was, got)
+				}
+				if got := name(); !bytes.Equal(got, p.name(was)) {
+					t.Errorf("name of %d is %.20q now", was, got)
+				}
+			}
+		})
+	}
+}
+
+func contentOf(t *testing.T, file *os.File) []byte {
+	t.Helper()
+	data := make([]byte, 4096)
+	n, err := file.Read(data)
+	must(t, err)
+	return data[:n]
+}
+
+func contentAt(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	must(t, err)
+	return data
+}
+
+// What a failed syncfs may have lost the next one does not make durable.
+func TestSpareOfBeforeAFailureIsNeverUsed(t *testing.T) {
+	p := pushInto(t, open(t, t.TempDir()))
+	p.push()
+	first := number(t, p.file(1, "x"))
+	p.push()
+	p.f.writer.whole.syncfs = func(*os.File) error { return syscall.EIO }
+	p.push()
+	p.f.writer.whole.syncfs = syncfs
+	p.f.writer.whole.pause.Store(new(time.Time))
+	keep, err := os.Open(filepath.Join(p.f.dir, tempDir)) // the number stays taken
+	must(t, err)
+	defer keep.Close()
+	for range 4 {
+		p.push()
+		if number(t, p.file(p.n, "x")) == first {
+			t.Fatalf("push %d has used it", p.n)
+		}
+	}
+}
+
+func TestWhatIsNoSpare(t *testing.T) {
+	for name, test := range map[string]struct {
+		size  int
+		plant string
+		set   func(*FS)
+		want  int // that are left in .tmp
+	}{
+		"small":          {100, "", together, 2}, // the directory, and what had the name
+		"large":          {maxSpareSize + 1, "", together, 0},
+		"not alone":      {100, "a/1/other", together, 1},
+		"without syncfs": {100, "", apart, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pushInto(t, open(t, t.TempDir()))
+			test.set(p.f)
+			p.size = test.size
+			p.push()
+			if test.plant != "" {
+				plant(t, p.f.dir, test.plant, "kept")
+			}
+			p.push()
+			if got := temporaries(t, p.f.dir); len(got) != test.want {
+				t.Errorf("%q are left, want %d", got, test.want)
+			}
+			if test.plant != "" && string(contentAt(t, filepath.Join(p.f.dir, test.plant))) != "kept" {
+				t.Errorf("%s has changed", test.plant)
+			}
+		})
+	}
+}
+
+// What was dropped is gone after a second, with the storage closed, and at once where
+// a batch only drops.
+func TestSparesAreRemoved(t *testing.T) {
+	f := open(t, t.TempDir())
+	p := pushInto(t, f)
+	for range 3 {
+		p.push()
+	}
+	_, err := f.Apply(t.Context(), backend.Batch{
+		Put: backend.Object{Key: "a/name", Data: []byte("deleted")}, Rev: p.rev, Drop: []string{"a/3/x", "a/3/y"},
+	})
+	must(t, err)
+	left, err := filepath.Glob(filepath.Join(f.dir, tempDir, "*", "x"))
+	must(t, err)
+	if len(left) == 0 {
+		t.Error("there is no spare")
+	}
+	for _, name := range left {
+		if bytes.Equal(contentAt(t, name), p.content(3)) {
+			t.Error("what was deleted is still there")
+		}
+	}
+	for deadline := time.Now().Add(30 * time.Second); len(temporaries(t, f.dir)) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q are left", temporaries(t, f.dir))
+		}
+	}
+
+	f = open(t, t.TempDir())
+	p = pushInto(t, f)
+	for range 3 {
+		p.push()
+	}
+	f.writer.spares.end()
+	if got := temporaries(t, f.dir); len(got) > 0 {
+		t.Errorf("%q are left at the end", got)
+	}
+	p.push()
+	if got := temporaries(t, f.dir); len(got) > 0 {
+		t.Errorf("%q are left after it", got)
+	}
+}
+
+func TestSparesAreBounded(t *testing.T) {
+	removed := 0
+	s := newSpares(newWhole(nil), func(spare) { removed++ })
+	for i := range maxSpares + 10 {
+		s.keep(fmt.Sprint(i), nil)
+	}
+	if len(s.kept) != maxSpares || removed != 10 || s.kept[0].name != "10" {
+		t.Errorf("%d are kept from %s on, %d removed", len(s.kept), s.kept[0].name, removed)
+	}
+	s.end()
+	if removed != maxSpares+10 {
+		t.Errorf("%d removed at the end", removed)
+	}
+}
+
+// Another process that opens the storage, or somebody who tidies, takes spares away; so
+// do those of a process that died go.
+func TestSparesThatAreGone(t *testing.T) {
+	for name, take := range map[string]func(t *testing.T, dir string){
+		"by another": func(t *testing.T, dir string) { open(t, dir) },
+		"by hand":    func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, tempDir))) },
+		"in part": func(t *testing.T, dir string) {
+			found, err := filepath.Glob(filepath.Join(dir, tempDir, "*", "y"))
+			must(t, err)
+			if len(found) == 0 {
+				t.Error("there are none")
+			}
+			for _, name := range found {
+				must(t, os.Remove(name))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pushInto(t, open(t, t.TempDir()))
+			for range 4 {
+				p.push()
+			}
+			take(t, p.f.dir)
+			for range 4 {
+				p.push()
+			}
+		})
+	}
+	dir := t.TempDir()
+	plant(t, dir, tempDir+"/dead/x", "x")
+	open(t, dir)
+	if got := temporaries(t, dir); len(got) > 0 {
+		t.Errorf("%q are left of a process that died", got)
+	}
+}
+
+// Who reads while others push gets what was stored under that name, whole, at some time
+// meanwhile, in whichever way paths are looked up.
+func TestReadersOfSparesSeeNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir)
+	together(f)
+	walking := open(t, dir)
+	walking.tree.walks.Store(true)
+	const slots, writers = 3, 6
+	var over atomic.Bool
+	var done, read atomic.Int64
+	var group, reading sync.WaitGroup
+	value := func(slot, n int) []byte {
+		return bytes.Repeat(fmt.Appendf(nil, "%d:%d;", slot, n), 1+n%50)
+	}
+	numberOf := func(data []byte) (n int) {
+		first, _, _ := strings.Cut(string(data), ";")
+		_, _ = fmt.Sscanf(first, "%d:%d", new(int), &n) // 0 of what is unsound
+		return n
+	}
+	for slot := range slots {
+		for _, reader := range []*FS{f, f, walking} {
+			reading.Go(func() {
+				for !over.Load() {
+					data, _, err := reader.Get(t.Context(), fmt.Sprintf("s/%d/name", slot))
+					if errors.Is(err, backend.ErrNotFound) {
+						continue
+					}
+					n := numberOf(data)
+					if err != nil || !bytes.Equal(data, value(slot, n)) {
+						t.Errorf("name of %d: %.40q, %v", slot, data, err)
+						return
+					}
+					x, _, err := reader.Get(t.Context(), fmt.Sprintf("s/%d/%d-%d/x", slot, n%writers, n/writers))
+					if err == nil && !bytes.Equal(x, value(slot, n/writers)) {
+						t.Errorf("x of %d: %.40q", slot, x)
+						return
+					}
+					if err == nil {
+						read.Add(1)
+					}
+				}
+			})
+		}
+	}
+	for writer := range writers {
+		group.Go(func() {
+			slot := writer % slots
+			for n := range 150 {
+				key := fmt.Sprintf("s/%d/name", slot)
+				_, rev, err := f.Get(t.Context(), key)
+				if err != nil && !errors.Is(err, backend.ErrNotFound) {
+					t.Error(err)
+					return
+				}
+				gen := fmt.Sprintf("s/%d/%d-%d", slot, writer, n)
+				_, err = f.Apply(t.Context(), backend.Batch{
+					Create: []backend.Object{{Key: gen + "/x", Data: value(slot, n)}, {Key: gen + "/y", Data: value(slot, n+1)}},
+					Put:    backend.Object{Key: key, Data: value(slot, n*writers+writer)}, Rev: rev,
+					Drop: []string{fmt.Sprintf("s/%d/%d-%d/x", slot, writer, n-1), fmt.Sprintf("s/%d/%d-%d/y", slot, writer, n-1)},
+				})
+				if err == nil {
+					done.Add(1)
+					if got, _, err := f.Get(t.Context(), gen+"/x"); err != nil || !bytes.Equal(got, value(slot, n)) {
+						t.Errorf("%s/x: %.40q, %v", gen, got, err)
+					}
+				} else if !errors.Is(err, backend.ErrConflict) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	over.Store(true)
+	reading.Wait()
+	if done.Load() < 100 || read.Load() < 100 {
+		t.Errorf("only %d pushes and %d reads went through", done.Load(), read.Load())
+	}
+}
+
+func TestIsNamed(t *testing.T) {
+	f := open(t, t.TempDir())
+	put(t, f, "a/x")
+	var was unix.Stat_t
+	must(t, unix.Stat(filepath.Join(f.dir, "a/x"), &was))
+	isNamed := func() (named bool) {
+		must(t, f.tree.either(
+			func(b beneath) (err error) { named, err = b.isNamed(&was, "a/x"); return err },
+			func() error { return errors.New("paths are not looked up in one step") },
+		))
+		return named
+	}
+	if !isNamed() {
+		t.Error("it has not its own name")
+	}
+	must(t, os.Rename(filepath.Join(f.dir, "a/x"), filepath.Join(f.dir, "a/y")))
+	if isNamed() {
+		t.Error("it has a name that nothing has")
+	}
+	put(t, f, "a/x")
+	if isNamed() {
+		t.Error("it has another's name")
+	}
+}
