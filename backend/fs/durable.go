@@ -32,7 +32,7 @@ const (
 //
 // and a removal is unlink, rmdir of what that left empty, and fsync of the
 // lowest directory left. Callers hold the lock of the key for all but the
-// first step.
+// first step. What a batch drops may become one of its [spares].
 type writer struct {
 	root    *os.Root
 	tree    *tree

@@ -195,15 +195,7 @@ func (s *staging) reuseDir(objects []backend.Object) bool {
 	if !ok {
 		return false
 	}
-	var files []*os.File
-	var err error
-	for _, object := range objects {
-		var file *os.File
-		if file, err = s.writer.overwrite(path.Join(one.name, path.Base(object.Key)), object.Key, object.Data); err != nil {
-			break
-		}
-		files = append(files, file)
-	}
+	files, err := s.writer.overwriteAll(one.name, objects)
 	if err == nil {
 		err = s.writer.renameDir(one.name, dir)
 	}
@@ -230,6 +222,18 @@ func onlyDir(objects []backend.Object) (dir string, names []string) {
 	}
 	slices.Sort(names)
 	return dir, names
+}
+
+// overwriteAll returns what it could open along with the error.
+func (w *writer) overwriteAll(dir string, objects []backend.Object) (files []*os.File, err error) {
+	for _, object := range objects {
+		file, err := w.overwrite(path.Join(dir, path.Base(object.Key)), object.Key, object.Data)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
 }
 
 // overwrite has a spare file hold data and nothing else.
