@@ -470,3 +470,15 @@ func TestIsNamed(t *testing.T) {
 		t.Error("it has another's name")
 	}
 }
+
+func TestChangedSince(t *testing.T) {
+	f := open(t, t.TempDir())
+	before := time.Now().Add(-clockSlack)
+	put(t, f, "x")
+	file, err := f.tree.open("x")
+	must(t, err)
+	defer file.Close()
+	if d := file.(descriptor); !d.changedSince(before) || d.changedSince(time.Now().Add(clockSlack)) {
+		t.Errorf("it was changed at %v", d.stat.Ctim)
+	}
+}

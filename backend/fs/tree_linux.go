@@ -5,9 +5,13 @@ import (
 	"io"
 	"os"
 	"path"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// clockSlack is far above what the times of files lag behind the clock.
+const clockSlack = time.Second
 
 // beneath is an open directory. All that is named is looked up beneath it, by the
 // system in one step; errors.ErrUnsupported: before Linux 5.6, and in sandboxes that
@@ -53,6 +57,7 @@ func (b beneath) in(name string, op func(dir beneath, base string) error) error 
 
 func (b beneath) read(name string) (source, error) {
 	for range publishAttempts {
+		began := time.Now()
 		// Without O_NONBLOCK, opening a named pipe would wait for its writer.
 		fd, err := b.open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -61,7 +66,9 @@ func (b beneath) read(name string) (source, error) {
 		file := descriptor{fd: fd}
 		named := false
 		if err = failed("fstat", name, unix.Fstat(fd, &file.stat)); err == nil {
-			named, err = b.isNamed(&file.stat, name)
+			if named = !file.changedSince(began.Add(-clockSlack)); !named {
+				named, err = b.isNamed(&file.stat, name)
+			}
 		}
 		if err == nil && named {
 			return file, nil
@@ -74,7 +81,8 @@ func (b beneath) read(name string) (source, error) {
 	return nil, failed("openat2", name, unix.ESTALE)
 }
 
-// isNamed reports whether a file has a name now.
+// isNamed reports whether a file has a name now. It need not be asked of one that was
+// not changed since the name was looked up: then it was no spare meanwhile.
 func (b beneath) isNamed(file *unix.Stat_t, name string) (bool, error) {
 	var found unix.Stat_t
 	if err := unix.Fstatat(int(b), name, &found, 0); err != nil {
@@ -227,6 +235,11 @@ func (d descriptor) info() (mode os.FileMode, size int64, err error) {
 		return os.ModeDir, d.stat.Size, nil
 	}
 	return os.ModeIrregular, d.stat.Size, nil
+}
+
+// changedSince tells whether it was, as far as the clock tells.
+func (d descriptor) changedSince(then time.Time) bool {
+	return !time.Unix(d.stat.Ctim.Unix()).Before(then)
 }
 
 // Close implements [io.Closer].
