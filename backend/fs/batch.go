@@ -127,17 +127,14 @@ func (w *writer) prepare(ctx context.Context, batch backend.Batch, failures int6
 	}
 	s := &staging{writer: w}
 	dirs := make(map[string]bool)
-	reused := s.reuseDir(batch.Create)
 	for _, object := range batch.Create {
 		dirs[path.Dir(object.Key)] = true
-		if !reused {
+		if !s.addSpare(object) {
 			err = errors.Join(err, s.add(object))
 		}
 	}
-	if temp = s.reuseFile(batch.Put.Data); temp == "" {
-		temp = tempName()
-		err = errors.Join(err, s.write(temp, batch.Put.Data, w.createTemp))
-	}
+	temp, errTemp := s.temp(batch.Put.Data)
+	err = errors.Join(err, errTemp)
 	if err == nil && w.whole.sync(failures) != nil {
 		err = s.sync(dirs)
 	}
@@ -163,6 +160,16 @@ func (s *staging) add(object backend.Object) error {
 		err = errors.New("something else is there already")
 	}
 	return err
+}
+
+// temp writes data to a temporary file, and returns its name.
+func (s *staging) temp(data []byte) (string, error) {
+	if temp, file := s.writer.reuse("", data); file != nil {
+		s.files, s.made = append(s.files, file), append(s.made, temp)
+		return temp, nil
+	}
+	temp := tempName()
+	return temp, s.write(temp, data, s.writer.createTemp)
 }
 
 func (s *staging) write(name string, data []byte, create func(name string) (*os.File, error)) error {

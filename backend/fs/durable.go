@@ -50,7 +50,7 @@ func newWriter(tree *tree, whole *whole) *writer {
 		root: tree.root, tree: tree, settled: newSettled(), rounds: newRounds(), whole: whole,
 		syncFile: (*os.File).Sync, syncDir: (*os.File).Sync,
 	}
-	w.spares = newSpares(whole, w.removeSpare)
+	w.spares = newSpares(whole, w.discard)
 	return w
 }
 
@@ -238,36 +238,29 @@ func (w *writer) remove(ctx context.Context, key string) error {
 // drop removes keys and the directories that this empties, not durably. What
 // cannot be removed stays.
 func (w *writer) drop(keys []string) {
-	for dir, names := range byDir(keys) {
-		w.dropIn(dir, names)
+	dirs := make(map[string][]string)
+	for _, key := range keys {
+		dirs[path.Dir(key)] = append(dirs[path.Dir(key)], path.Base(key))
+	}
+	for dir, names := range dirs {
+		if isFirstLevel(dir) {
+			for _, name := range names {
+				_ = w.tree.remove(path.Join(dir, name))
+			}
+		} else if w.tree.removeAll(dir, names) {
+			w.settled.drop(dir)
+		}
 	}
 }
 
 // retire is drop, and keeps spares of what it can.
 func (w *writer) retire(keys []string) {
-	for dir, names := range byDir(keys) {
-		if isFirstLevel(dir) || !w.setAside(dir, names) {
-			w.dropIn(dir, names)
+	if w.whole.can() {
+		for _, key := range keys {
+			w.setAside(key)
 		}
 	}
-}
-
-func byDir(keys []string) map[string][]string {
-	dirs := make(map[string][]string)
-	for _, key := range keys {
-		dirs[path.Dir(key)] = append(dirs[path.Dir(key)], path.Base(key))
-	}
-	return dirs
-}
-
-func (w *writer) dropIn(dir string, names []string) {
-	if isFirstLevel(dir) {
-		for _, name := range names {
-			_ = w.tree.remove(path.Join(dir, name))
-		}
-	} else if w.tree.removeAll(dir, names) {
-		w.settled.drop(dir)
-	}
+	w.drop(keys)
 }
 
 // isFirstLevel: such directories stay when they are empty, for they are few, and every

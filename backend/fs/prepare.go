@@ -18,8 +18,8 @@ func Exists(dir string) bool {
 	return err == nil && info.IsDir()
 }
 
-// sweepTemporary removes what writers that died have left, and no file that one may
-// still be at work on. Directories are spares: who misses one makes another.
+// sweepTemporary removes what writers that died have left, and no file of one
+// that may still be at work, but for spares: who misses one makes a file.
 func sweepTemporary(root *os.Root) error {
 	if err := makeDir(root, tempDir); err != nil {
 		return err
@@ -30,27 +30,14 @@ func sweepTemporary(root *os.Root) error {
 	}
 	for _, name := range names {
 		info, err := root.Lstat(path.Join(tempDir, name))
-		if err != nil || !info.IsDir() && time.Since(info.ModTime()) < tempAge {
+		if err != nil || !isSpare(name) && time.Since(info.ModTime()) < tempAge {
 			continue
 		}
-		if err := sweep(root, path.Join(tempDir, name), info.IsDir()); err != nil && !absent(err) {
+		if err := root.Remove(path.Join(tempDir, name)); err != nil && !absent(err) {
 			return err
 		}
 	}
 	return nil
-}
-
-// sweep takes a directory away as a whole before it takes it apart: a writer that has it
-// as a spare (see [spares]) finds it as it was, or not at all.
-func sweep(root *os.Root, temp string, isDir bool) error {
-	if !isDir {
-		return root.Remove(temp)
-	}
-	own := tempName()
-	if err := root.Rename(temp, own); err != nil {
-		return err
-	}
-	return root.RemoveAll(own)
 }
 
 func readNames(root *os.Root, dir string) ([]string, error) {

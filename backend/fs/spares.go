@@ -1,10 +1,13 @@
 package fs
 
 import (
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +25,11 @@ const (
 	maxSpareSize = 64 << 10
 )
 
-// spares are what batches have dropped or put something else in place of, which is
-// written anew by batches to come. To make files and directories and to remove them
-// takes a push more time than all else: on ext4 each that is made is looked for among
-// those removed within the last minutes (find_inode_bit; without a journal), or has
-// bitmaps and inodes written to the journal.
+// spares are files that batches have dropped or put something else in place of, which
+// are written anew by batches to come. To make files and to remove them takes a push
+// more time than all else: on ext4 each that is made is looked for among those removed
+// within the last minutes (find_inode_bit; without a journal), or has bitmaps and inodes
+// written to the journal.
 //
 // A file is written anew only when nobody can read by it what was not meant for him:
 //
@@ -38,33 +41,42 @@ const (
 //     to keep it (cp -l).
 //   - Who has looked up its old name before, and opens it after, sees that it has
 //     that name no more ([beneath.read]).
+//
+// Directories are not used again: who has one open, to remove the files in it, would
+// remove what is there later.
 type spares struct {
 	whole  *whole
-	remove func(spare)
+	remove func(name string)
 	mu     sync.Mutex
 	kept   []spare // the one kept longest first
 	tidies bool    // a timer runs
 	ended  bool
 }
 
-// spare is a file, or a directory with files in it, under a name of .tmp.
+// sparePrefix tells spares in .tmp from writes under way.
+const sparePrefix = "spare-"
+
+func spareName() string { return path.Join(tempDir, sparePrefix+rand.Text()) }
+
+func isSpare(name string) bool { return strings.HasPrefix(name, sparePrefix) }
+
+// spare is a file under a name of .tmp.
 type spare struct {
 	name  string
-	files []string // in the directory, sorted
 	named moment
 	kept  time.Time
 }
 
-func newSpares(whole *whole, remove func(spare)) *spares {
+func newSpares(whole *whole, remove func(name string)) *spares {
 	return &spares{whole: whole, remove: remove}
 }
 
 // keep keeps what was just renamed, no longer than spareRest. Where there is no place,
 // another one goes.
-func (s *spares) keep(name string, files []string) {
-	one := spare{name, files, s.whole.now(), time.Now()}
+func (s *spares) keep(name string) {
+	one := spare{name, s.whole.now(), time.Now()}
 	if over, ok := s.add(one); ok {
-		s.remove(over)
+		s.remove(over.name)
 	}
 }
 
@@ -89,7 +101,7 @@ func (s *spares) add(one spare) (over spare, ok bool) {
 // tidy removes what has not been used for as long as spareRest.
 func (s *spares) tidy() {
 	for _, one := range s.expired() {
-		s.remove(one)
+		s.remove(one.name)
 	}
 }
 
@@ -115,128 +127,71 @@ func (s *spares) end() {
 	s.kept, s.ended = nil, true
 	s.mu.Unlock()
 	for _, one := range kept {
-		s.remove(one)
+		s.remove(one.name)
 	}
 }
 
-// take returns a spare that has these files. Who takes it uses it or removes it.
-func (s *spares) take(files []string) (one spare, ok bool) {
+// take returns the name of a spare. Who takes it uses it or removes it.
+func (s *spares) take() (name string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.kept, func(one spare) bool {
-		return slices.Equal(one.files, files) && s.whole.syncedSince(one.named)
-	})
+	i := slices.IndexFunc(s.kept, func(one spare) bool { return s.whole.syncedSince(one.named) })
 	if i < 0 {
-		return spare{}, false
+		return "", false
 	}
-	one = s.kept[i]
+	name = s.kept[i].name
 	s.kept = slices.Delete(s.kept, i, i+1)
-	return one, true
+	return name, true
 }
 
 // keepFile keeps a file that has a name in .tmp, or removes it.
 func (w *writer) keepFile(temp string) {
 	info, err := w.root.Lstat(temp)
-	if err != nil || info.Size() > maxSpareSize {
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSpareSize {
 		w.discard(temp)
 		return
 	}
-	w.spares.keep(temp, nil)
+	w.spares.keep(temp)
 }
 
-// setAside makes a spare of a directory that holds these files and nothing else, and
-// reports whether it did.
-func (w *writer) setAside(dir string, files []string) bool {
-	if !w.whole.can() || !w.tree.holdsOnly(dir, files, maxSpareSize) {
+// setAside makes a spare of a file, if it can.
+func (w *writer) setAside(key string) {
+	if aside := spareName(); w.tree.rename(key, aside) == nil {
+		w.keepFile(aside)
+	}
+}
+
+// reuse writes data over a spare, and returns its name, or "" where none is to be had.
+func (w *writer) reuse(called string, data []byte) (temp string, file *os.File) {
+	temp, ok := w.spares.take()
+	if !ok {
+		return "", nil
+	}
+	file, err := w.overwrite(temp, cmp.Or(called, temp), data)
+	if err != nil {
+		w.discard(temp)
+		return "", nil
+	}
+	return temp, file
+}
+
+// addSpare is add with a spare, if there is one. It reports whether it did; if not,
+// nothing is there of the object.
+func (s *staging) addSpare(object backend.Object) bool {
+	temp, file := s.writer.reuse(object.Key, object.Data)
+	if file == nil {
 		return false
 	}
-	aside := tempName()
-	if w.tree.rename(dir, aside) != nil {
+	if err := s.writer.nameFirst(temp, object.Key); err != nil {
+		_ = file.Close() // nothing that was written is kept
+		s.writer.discard(temp)
 		return false
 	}
-	w.settled.drop(dir)
-	w.spares.keep(aside, slices.Sorted(slices.Values(files)))
+	s.files, s.made = append(s.files, file), append(s.made, object.Key)
 	return true
 }
 
-// removeSpare removes what it can. The rest is swept up by a later Open.
-func (w *writer) removeSpare(one spare) {
-	if one.files == nil {
-		w.discard(one.name)
-	} else {
-		w.tree.removeAll(one.name, one.files)
-	}
-}
-
-// reuseFile writes data over a spare file, and returns its name, or "" where none is to
-// be had.
-func (s *staging) reuseFile(data []byte) (temp string) {
-	one, ok := s.writer.spares.take(nil)
-	if !ok {
-		return ""
-	}
-	file, err := s.writer.overwrite(one.name, one.name, data)
-	if err != nil {
-		s.writer.removeSpare(one)
-		return ""
-	}
-	s.files, s.made = append(s.files, file), append(s.made, one.name)
-	return one.name
-}
-
-// reuseDir writes objects over the files of a spare directory, and gives it the name of
-// theirs. It reports whether it did; if not, nothing is there of them.
-func (s *staging) reuseDir(objects []backend.Object) bool {
-	dir, names := onlyDir(objects)
-	if dir == "" {
-		return false
-	}
-	one, ok := s.writer.spares.take(names)
-	if !ok {
-		return false
-	}
-	files, err := s.writer.overwriteAll(one.name, objects)
-	if err == nil {
-		err = s.writer.renameDir(one.name, dir)
-	}
-	if err != nil {
-		_ = closeAll(files) // nothing that was written is kept
-		s.writer.removeSpare(one)
-		return false
-	}
-	s.files = append(s.files, files...)
-	for _, object := range objects {
-		s.made = append(s.made, object.Key)
-	}
-	return true
-}
-
-// onlyDir returns the one directory of all objects, and what they are called there,
-// sorted, or "" where there is no such directory.
-func onlyDir(objects []backend.Object) (dir string, names []string) {
-	for i, object := range objects {
-		if i > 0 && path.Dir(object.Key) != dir {
-			return "", nil
-		}
-		dir, names = path.Dir(object.Key), append(names, path.Base(object.Key))
-	}
-	slices.Sort(names)
-	return dir, names
-}
-
-// overwriteAll returns what it could open along with the error.
-func (w *writer) overwriteAll(dir string, objects []backend.Object) (files []*os.File, err error) {
-	for _, object := range objects {
-		file, err := w.overwrite(path.Join(dir, path.Base(object.Key)), object.Key, object.Data)
-		if err != nil {
-			return files, err
-		}
-		files = append(files, file)
-	}
-	return files, nil
-}
-
-// overwrite has a spare file hold data and nothing else.
+// overwrite has a spare hold data and nothing else.
 func (w *writer) overwrite(name, key string, data []byte) (*os.File, error) {
 	file, size, err := w.tree.overwrite(name, key)
 	if err != nil {
@@ -251,14 +206,16 @@ func (w *writer) overwrite(name, key string, data []byte) (*os.File, error) {
 	return file, nil
 }
 
-// renameDir makes the directory that dir is to be in if it is not there.
-func (w *writer) renameDir(from, dir string) error {
-	err := w.tree.rename(from, dir)
-	if !absent(err) {
-		return err
+// nameFirst gives a file a name that nothing has, and makes the directories of that as
+// createIn does.
+func (w *writer) nameFirst(temp, key string) (err error) {
+	for range publishAttempts {
+		if err = w.tree.renameNew(temp, key); !absent(err) {
+			return err
+		}
+		if err := w.tree.makeAll(path.Dir(key)); err != nil && !raced(err) {
+			return err
+		}
 	}
-	if err := w.tree.makeAll(path.Dir(dir)); err != nil {
-		return err
-	}
-	return w.tree.rename(from, dir)
+	return err
 }

@@ -88,11 +88,9 @@ func (t *tree) exchange(one, other string) error {
 	return t.either(func(b beneath) error { return b.exchange(one, other) }, unsupported)
 }
 
-// holdsOnly reports whether a directory has these files in it, each of at most size
-// bytes, and nothing else; false where that cannot be told.
-func (t *tree) holdsOnly(dir string, files []string, size int64) (only bool) {
-	err := t.either(func(b beneath) (err error) { only, err = b.holdsOnly(dir, files, size); return err }, unsupported)
-	return err == nil && only
+// renameNew gives a file another name, that nothing has.
+func (t *tree) renameNew(from, to string) error {
+	return t.either(func(b beneath) error { return b.renameNew(from, to) }, unsupported)
 }
 
 func unsupported() error { return errors.ErrUnsupported }

@@ -118,44 +118,6 @@ func lease(fd int, kind int) error {
 	return err
 }
 
-// exchange has two files change their names.
-func (b beneath) exchange(one, other string) error {
-	return b.in(one, func(source beneath, first string) error {
-		return b.in(other, func(target beneath, second string) error {
-			return failed("renameat2", other, unix.Renameat2(int(source), first, int(target), second, unix.RENAME_EXCHANGE))
-		})
-	})
-}
-
-// holdsOnly tells whether a directory has these files in it, each of at most size
-// bytes, and nothing else.
-func (b beneath) holdsOnly(dir string, files []string, size int64) (bool, error) {
-	fd, err := b.open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(fd)
-	entries := make([]byte, 4096)
-	n, err := unix.Getdents(fd, entries)
-	if err != nil {
-		return false, failed("getdents", dir, err)
-	}
-	_, _, found := unix.ParseDirent(entries[:n], -1, nil)
-	if len(found) != len(files) {
-		return false, nil
-	}
-	for _, name := range files {
-		var stat unix.Stat_t
-		if err := unix.Fstatat(fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return false, failed("fstatat", name, err)
-		}
-		if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Size > size {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
 func (b beneath) create(name, called string) (*os.File, error) {
 	fd, err := b.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, fileMode)
 	if err != nil {
@@ -171,10 +133,22 @@ func (b beneath) mkdir(name string) error {
 	})
 }
 
-func (b beneath) rename(from, to string) error {
+func (b beneath) rename(from, to string) error { return b.renameWith(from, to, 0) }
+
+// renameNew fails where there is something of that name.
+func (b beneath) renameNew(from, to string) error {
+	return b.renameWith(from, to, unix.RENAME_NOREPLACE)
+}
+
+// exchange has two files change their names.
+func (b beneath) exchange(one, other string) error {
+	return b.renameWith(one, other, unix.RENAME_EXCHANGE)
+}
+
+func (b beneath) renameWith(from, to string, flags uint) error {
 	return b.in(from, func(source beneath, old string) error {
 		return b.in(to, func(target beneath, base string) error {
-			return failed("renameat", to, unix.Renameat(int(source), old, int(target), base))
+			return failed("renameat2", to, unix.Renameat2(int(source), old, int(target), base, flags))
 		})
 	})
 }

@@ -20,7 +20,5 @@ func (beneath) removeAll(string, []string) error        { return errors.ErrUnsup
 func (beneath) overwrite(string, string) (*os.File, int64, error) {
 	return nil, 0, errors.ErrUnsupported
 }
-func (beneath) exchange(string, string) error { return errors.ErrUnsupported }
-func (beneath) holdsOnly(string, []string, int64) (bool, error) {
-	return false, errors.ErrUnsupported
-}
+func (beneath) exchange(string, string) error  { return errors.ErrUnsupported }
+func (beneath) renameNew(string, string) error { return errors.ErrUnsupported }
