@@ -47,6 +47,7 @@ const (
 type spares struct {
 	whole  *whole
 	remove func(name string)
+	rest   time.Duration // a field so that tests can do without
 	mu     sync.Mutex
 	kept   []spare // the one kept longest first
 	tidies bool    // a timer runs
@@ -68,10 +69,10 @@ type spare struct {
 }
 
 func newSpares(whole *whole, remove func(name string)) *spares {
-	return &spares{whole: whole, remove: remove}
+	return &spares{whole: whole, remove: remove, rest: spareRest}
 }
 
-// keep keeps what was just renamed, no longer than spareRest. Where there is no place,
+// keep keeps what was just renamed, no longer than rest. Where there is no place,
 // another one goes.
 func (s *spares) keep(name string) {
 	one := spare{name, s.whole.now(), time.Now()}
@@ -88,7 +89,7 @@ func (s *spares) add(one spare) (over spare, ok bool) {
 	}
 	if !s.tidies {
 		s.tidies = true
-		time.AfterFunc(spareRest, s.tidy)
+		time.AfterFunc(s.rest, s.tidy)
 	}
 	if s.kept = append(s.kept, one); len(s.kept) <= maxSpares {
 		return spare{}, false
@@ -98,7 +99,7 @@ func (s *spares) add(one spare) (over spare, ok bool) {
 	return over, true
 }
 
-// tidy removes what has not been used for as long as spareRest.
+// tidy removes what has not been used for as long as rest.
 func (s *spares) tidy() {
 	for _, one := range s.expired() {
 		s.remove(one.name)
@@ -109,13 +110,13 @@ func (s *spares) expired() []spare {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for n < len(s.kept) && time.Since(s.kept[n].kept) >= spareRest {
+	for n < len(s.kept) && time.Since(s.kept[n].kept) >= s.rest {
 		n++
 	}
 	expired := slices.Clone(s.kept[:n])
 	s.kept = slices.Delete(s.kept, 0, n)
 	if s.tidies = len(s.kept) > 0; s.tidies {
-		time.AfterFunc(spareRest-time.Since(s.kept[0].kept), s.tidy)
+		time.AfterFunc(s.rest-time.Since(s.kept[0].kept), s.tidy)
 	}
 	return expired
 }

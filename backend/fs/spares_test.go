@@ -31,10 +31,15 @@ type pushes struct {
 	rev  backend.Revision
 }
 
+// pushInto takes the disk, and the clock, out of what is tested.
 func pushInto(t *testing.T, f *FS) *pushes {
 	together(f)
+	f.writer.whole.syncfs = synced
+	f.writer.spares.rest = time.Hour
 	return &pushes{t: t, f: f, size: 100}
 }
+
+func synced(*os.File) error { return nil }
 
 func (p *pushes) file(n int, name string) string {
 	return filepath.Join(p.f.dir, fmt.Sprintf("a/%d", n), name)
@@ -228,7 +233,7 @@ func TestSpareOfBeforeAFailureIsNeverUsed(t *testing.T) {
 	p.push()
 	p.f.writer.whole.syncfs = func(*os.File) error { return syscall.EIO }
 	p.push()
-	p.f.writer.whole.syncfs = syncfs
+	p.f.writer.whole.syncfs = synced
 	p.f.writer.whole.pause.Store(new(time.Time))
 	keep, err := os.Open(filepath.Join(p.f.dir, tempDir)) // the number stays taken
 	must(t, err)
@@ -293,6 +298,13 @@ func TestSparesAreRemoved(t *testing.T) {
 		if bytes.Equal(contentAt(t, name), p.content(3)) {
 			t.Error("what was deleted is still there")
 		}
+	}
+
+	f = open(t, t.TempDir())
+	p = pushInto(t, f)
+	f.writer.spares.rest = 100 * time.Millisecond
+	for range 3 {
+		p.push()
 	}
 	for deadline := time.Now().Add(30 * time.Second); len(temporaries(t, f.dir)) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -371,6 +383,7 @@ func TestReadersOfSparesSeeNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir)
 	together(f)
+	f.writer.whole.syncfs = synced
 	walking := open(t, dir)
 	walking.tree.walks.Store(true)
 	const slots, writers = 3, 6
