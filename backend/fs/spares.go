@@ -147,19 +147,23 @@ func (s *spares) take() (name string, ok bool) {
 
 // keepFile keeps a file that has a name in .tmp, or removes it.
 func (w *writer) keepFile(temp string) {
-	info, err := w.root.Lstat(temp)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSpareSize {
+	if w.canSpare(temp) {
+		w.spares.keep(temp)
+	} else {
 		w.discard(temp)
-		return
 	}
-	w.spares.keep(temp)
 }
 
 // setAside makes a spare of a file, if it can.
 func (w *writer) setAside(key string) {
-	if aside := spareName(); w.tree.rename(key, aside) == nil {
-		w.keepFile(aside)
+	if aside := spareName(); w.canSpare(key) && w.tree.rename(key, aside) == nil {
+		w.spares.keep(aside)
 	}
+}
+
+func (w *writer) canSpare(name string) bool {
+	info, err := w.root.Lstat(name)
+	return err == nil && info.Mode().IsRegular() && info.Size() <= maxSpareSize
 }
 
 // reuse writes data over a spare, and returns its name, or "" where none is to be had.

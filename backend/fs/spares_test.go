@@ -159,6 +159,22 @@ func TestSparesInAnyDirectory(t *testing.T) {
 	}
 }
 
+// A directory of a name that is to be dropped is no object, nor is a link.
+func TestOnlyFilesAreSpares(t *testing.T) {
+	p := pushInto(t, open(t, t.TempDir()))
+	p.push()
+	put(t, p.f, "b/dir/x")
+	must(t, os.Symlink("dir/x", filepath.Join(p.f.dir, "b/link")))
+	_, err := p.f.Apply(t.Context(), aBatch("2", p.rev, "b/dir", "b/link"))
+	must(t, err)
+	if !holds(t, p.f, "b/dir/x") {
+		t.Error("a directory was dropped")
+	}
+	if got := temporaries(t, p.f.dir); len(got) != 1 { // what had the name
+		t.Errorf("%q are in .tmp", got)
+	}
+}
+
 // Nothing is left of a batch that wrote over spares and could not be made durable.
 func TestFailedBatchOverSparesLeavesNothing(t *testing.T) {
 	p := pushInto(t, open(t, t.TempDir()))
