@@ -129,7 +129,7 @@ func (w *writer) prepare(ctx context.Context, batch backend.Batch, failures int6
 	dirs := make(map[string]bool)
 	for _, object := range batch.Create {
 		dirs[path.Dir(object.Key)] = true
-		if !s.addSpare(object) {
+		if !s.addSpare(object.Key, object.Data) {
 			err = errors.Join(err, s.add(object))
 		}
 	}
@@ -164,11 +164,11 @@ func (s *staging) add(object backend.Object) error {
 
 // temp writes data to a temporary file, and returns its name.
 func (s *staging) temp(data []byte) (string, error) {
-	if temp, file := s.writer.reuse("", data); file != nil {
-		s.files, s.made = append(s.files, file), append(s.made, temp)
+	temp := tempName()
+	// Under a name of its own, which no guardian that starts takes for a spare.
+	if s.addSpare(temp, data) {
 		return temp, nil
 	}
-	temp := tempName()
 	return temp, s.write(temp, data, s.writer.createTemp)
 }
 

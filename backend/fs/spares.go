@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"cmp"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/vault-guardian/guardian/backend"
 )
 
 const (
@@ -166,34 +163,32 @@ func (w *writer) canSpare(name string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() <= maxSpareSize
 }
 
-// reuse writes data over a spare, and returns its name, or "" where none is to be had.
-func (w *writer) reuse(called string, data []byte) (temp string, file *os.File) {
-	temp, ok := w.spares.take()
-	if !ok {
-		return "", nil
-	}
-	file, err := w.overwrite(temp, cmp.Or(called, temp), data)
-	if err != nil {
-		w.discard(temp)
-		return "", nil
-	}
-	return temp, file
-}
-
 // addSpare is add with a spare, if there is one. It reports whether it did; if not,
 // nothing is there of the object.
-func (s *staging) addSpare(object backend.Object) bool {
-	temp, file := s.writer.reuse(object.Key, object.Data)
+func (s *staging) addSpare(name string, data []byte) bool {
+	file := s.writer.reuse(name, data)
 	if file == nil {
 		return false
 	}
-	if err := s.writer.nameFirst(temp, object.Key); err != nil {
-		_ = file.Close() // nothing that was written is kept
-		s.writer.discard(temp)
-		return false
-	}
-	s.files, s.made = append(s.files, file), append(s.made, object.Key)
+	s.files, s.made = append(s.files, file), append(s.made, name)
 	return true
+}
+
+// reuse writes data over a spare, and gives it a name; nil where none is to be had.
+func (w *writer) reuse(name string, data []byte) *os.File {
+	spare, ok := w.spares.take()
+	if !ok {
+		return nil
+	}
+	file, err := w.overwrite(spare, name, data)
+	if err == nil {
+		if err = w.nameFirst(spare, name); err == nil {
+			return file
+		}
+		_ = file.Close() // nothing that was written is kept
+	}
+	w.discard(spare)
+	return nil
 }
 
 // overwrite has a spare hold data and nothing else.

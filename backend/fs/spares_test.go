@@ -112,6 +112,25 @@ func TestSparesAreWrittenAnew(t *testing.T) {
 	}
 }
 
+// A guardian that starts on the directory while another pushes removes spares, and
+// nothing that one was used for.
+func TestSweepSparesWhatIsUsed(t *testing.T) {
+	f := open(t, t.TempDir())
+	p := pushInto(t, f)
+	p.push()
+	firstName := number(t, filepath.Join(f.dir, "a/name"))
+	p.push()
+	p.push()
+	f.writer.whole.syncfs = func(*os.File) error { return sweepTemporary(f.root) }
+	p.push()
+	if number(t, filepath.Join(f.dir, "a/name")) != firstName {
+		t.Error("the fourth has not written over what the second has replaced")
+	}
+	for range 3 {
+		p.push()
+	}
+}
+
 // A spare does for an object in directories that are not there yet, too.
 func TestSpareForAnother(t *testing.T) {
 	f := open(t, t.TempDir())
