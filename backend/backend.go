@@ -137,7 +137,7 @@ func ValidKey(key string) bool {
 	start := 0
 	for i := 0; i <= len(key); i++ {
 		if i < len(key) && key[i] != '/' {
-			if !keyByte(key[i]) {
+			if !keyBytes[key[i]] {
 				return false
 			}
 			continue
@@ -158,7 +158,10 @@ func validSegment(segment string, first bool) bool {
 	return !first || len(segment) < len(reserved) || segment[len(segment)-len(reserved):] != reserved
 }
 
-func keyByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-		c == '.' || c == '_' || c == '-'
-}
+// keyBytes are those that keys are made of, but for the slash.
+var keyBytes = func() (in [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") {
+		in[c] = true
+	}
+	return in
+}()

@@ -58,7 +58,7 @@ func parseManifest(encoded string) ([]byte, error) {
 // section 4. The decoder of the standard library skips line breaks (section
 // 3.3 has them rejected), so that is checked before.
 func decodeBase64(encoded string) ([]byte, error) {
-	if strings.ContainsAny(encoded, "\r\n") {
+	if strings.Contains(encoded, "\r") || strings.Contains(encoded, "\n") {
 		return nil, errors.New("line break")
 	}
 	return base64.StdEncoding.Strict().DecodeString(encoded)

@@ -4,7 +4,11 @@
 // encoding/json would take a large part of the time; what is not plain is left to that.
 package plainjson
 
-import "encoding/base64"
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+)
 
 // Reader reads a text from its beginning on. Once something else is there than was
 // asked for, it has failed, and what it gives means nothing. What it has given once
@@ -35,19 +39,40 @@ func (r *Reader) quoted() []byte {
 	if r.Expect(`"`); r.failed {
 		return nil
 	}
-	for i, c := range r.rest {
-		switch {
-		case c == '"':
-			quoted := r.rest[:i]
-			r.rest = r.rest[i+1:]
-			return quoted
-		case c < ' ', c == '\\', c > '~':
-			r.failed = true
-			return nil
+	end := bytes.IndexByte(r.rest, '"')
+	if end < 0 || !plain(r.rest[:end]) {
+		r.failed = true
+		return nil
+	}
+	quoted := r.rest[:end]
+	r.rest = r.rest[end+1:]
+	return quoted
+}
+
+// plain reports whether text is printable ASCII without a backslash, eight bytes at a time.
+func plain(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		if !plainWord(binary.LittleEndian.Uint64(text)) {
+			return false
 		}
 	}
-	r.failed = true
-	return nil
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// plainWord is plain for eight bytes. In a sum, the top bit of each byte tells whether it
+// has come to 0x80. Only bytes above ASCII carry to the next, and these are refused by
+// beyond, or by printable if that has carried.
+func plainWord(word uint64) bool {
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	printable := word + (0x80-' ')*each
+	beyond := word + (0x80-0x7f)*each
+	noBackslash := (word ^ '\\'*each) + 0x7f*each
+	return printable&^beyond&noBackslash&top == top
 }
 
 // Text reads a string of printable ASCII.

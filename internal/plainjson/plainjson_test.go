@@ -2,7 +2,9 @@ package plainjson_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/vault-guardian/guardian/internal/plainjson"
@@ -60,6 +62,23 @@ func TestReaderRefuses(t *testing.T) {
 		r := plainjson.NewReader([]byte(c.text))
 		if c.read(r); r.Done() {
 			t.Errorf("%s: took %q", name, c.text)
+		}
+	}
+}
+
+// Whether a byte is plain does not depend on where it is, nor on those beside it.
+func TestReaderLooksAtEachByte(t *testing.T) {
+	for c := range 256 {
+		plain := ' ' <= c && c <= '~' && c != '"' && c != '\\'
+		for _, beside := range []string{" ", "~", "A"} {
+			for at := range 17 {
+				text := []byte(strings.Repeat(beside, 17))
+				text[at] = byte(c)
+				r := plainjson.NewReader(fmt.Appendf(nil, `"%s"`, text))
+				if got := r.Text(); r.Done() != plain || plain && got != string(text) {
+					t.Fatalf("%q, %t: %q", text, plain, got)
+				}
+			}
 		}
 	}
 }
