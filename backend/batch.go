@@ -88,7 +88,9 @@ type Batcher interface {
 	// A nil error: all is stored and durable. ErrConflict, ErrInvalidKey,
 	// ErrTooLarge: nothing was put or dropped. Any other error: the outcome is
 	// unknown, as that of a Put. With any error, some of what was to be created may
-	// be there, and a part of an object too.
+	// be there, and a part of an object or, after a loss of power, other bytes too;
+	// and where ctx has ended, be written and removed yet: such a batch is not
+	// applied again.
 	Apply(ctx context.Context, batch Batch) (Revision, error)
 }
 

@@ -84,19 +84,21 @@ func (f *FS) apply(ctx context.Context, batch backend.Batch) error {
 		if err != nil || now != batch.Rev {
 			return conflictOr(err)
 		}
+		if now.IsZero() || now.IsAny() {
+			return f.writer.rename(ctx, temp, key)
+		}
 		exchanged, err = f.writer.replace(ctx, temp, key)
 		return err
 	})
-	if err != nil {
+	if err != nil || exchanged && !f.writer.setAside(temp, failures) {
 		f.writer.discard(temp)
+	}
+	if err != nil {
 		return err
 	}
 	// Out of the lock: who sees the name meanwhile, and puts another in its place,
 	// makes durable that this one was there with it.
 	return f.busy.Hold(ctx, func() error {
-		if exchanged {
-			defer f.writer.keepFile(temp)
-		}
 		if f.writer.whole.sync(failures) != nil {
 			if err := f.writer.persist(path.Dir(key)); err != nil {
 				return err

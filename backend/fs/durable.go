@@ -136,12 +136,12 @@ func (w *writer) rename(ctx context.Context, temp, key string) error {
 	return err
 }
 
-// replace is rename, and reports whether the file that had the name is called temp now.
+// replace is rename where a file has the name, and reports whether that is called temp now.
 func (w *writer) replace(ctx context.Context, temp, key string) (exchanged bool, err error) {
 	if err := w.mayWrite(ctx); err != nil {
 		return false, err
 	}
-	if w.whole.can() && w.tree.exchange(temp, key) == nil {
+	if w.canReuse() && w.tree.exchange(temp, key) == nil {
 		return true, nil
 	}
 	return false, w.rename(ctx, temp, key)
@@ -255,9 +255,9 @@ func (w *writer) drop(keys []string) {
 
 // retire is drop, and keeps spares of what it can.
 func (w *writer) retire(keys []string) {
-	if w.whole.can() {
+	if w.canReuse() {
 		for _, key := range keys {
-			w.setAside(key)
+			_ = w.setAside(key, w.whole.begin()) // else it is dropped
 		}
 	}
 	w.drop(keys)

@@ -54,7 +54,8 @@ var _ backend.Batcher = (*FS)(nil)
 
 // Open opens the directory dir and creates it if it is absent, with mode 0700.
 // Mode and owner of a directory that exists are the operator's and are left
-// alone. Temporary files of writers that died over an hour ago are removed.
+// alone. Temporary files of writers that died over an hour ago are removed, and all
+// [spares].
 func Open(dir string) (*FS, error) {
 	if err := disk.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("creating storage directory: %w", err)
@@ -83,11 +84,9 @@ func openIn(root *os.Root) (f *FS, err error) {
 	if f.dirFile, err = root.Open("."); err != nil {
 		return f, err
 	}
-	here, err := f.dirFile.SyscallConn()
-	if err != nil {
+	if f.tree, err = newTree(root, f.dirFile); err != nil {
 		return f, err
 	}
-	f.tree = &tree{root: root, here: here}
 	f.writer = newWriter(f.tree, newWhole(f.dirFile))
 	return f, nil
 }

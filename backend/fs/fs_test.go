@@ -188,13 +188,14 @@ func TestLeftoversOfDeadWritersAreRemoved(t *testing.T) {
 	open(t, dir)
 	plant(t, dir, tempDir+"/dead", "x")
 	plant(t, dir, tempDir+"/alive", "x")
+	plant(t, dir, tempDir+"/"+sparePrefix+"directory/x", "somebody's")
 	old := time.Now().Add(-tempAge - time.Minute)
 	if err := os.Chtimes(filepath.Join(dir, tempDir, "dead"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	open(t, dir)
-	if got := temporaries(t, dir); !slices.Equal(got, []string{"alive"}) {
-		t.Errorf("temporary files are %q, want those of the last hour", got)
+	if got := temporaries(t, dir); !slices.Equal(got, []string{"alive", sparePrefix + "directory"}) {
+		t.Errorf("temporary files are %q, want those of the last hour, and what is no file", got)
 	}
 }
 

@@ -19,7 +19,8 @@ func Exists(dir string) bool {
 }
 
 // sweepTemporary removes what writers that died have left, and no file of one
-// that may still be at work, but for spares: who misses one makes a file.
+// that may still be at work, but for spares: who misses one makes a file. No writer
+// leaves a directory there.
 func sweepTemporary(root *os.Root) error {
 	if err := makeDir(root, tempDir); err != nil {
 		return err
@@ -30,7 +31,7 @@ func sweepTemporary(root *os.Root) error {
 	}
 	for _, name := range names {
 		info, err := root.Lstat(path.Join(tempDir, name))
-		if err != nil || !isSpare(name) && time.Since(info.ModTime()) < tempAge {
+		if err != nil || info.IsDir() || !isSpare(name) && time.Since(info.ModTime()) < tempAge {
 			continue
 		}
 		if err := root.Remove(path.Join(tempDir, name)); err != nil && !absent(err) {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxSpares bounds what is kept: 64 pushes at a time have two each.
+	// maxSpares bounds what is kept: 40 pushes at a time have three each.
 	maxSpares = 128
 	// spareRest bounds how long bytes are kept that were dropped, and how long a spare
 	// waits to be written anew.
@@ -30,14 +30,15 @@ const (
 //
 // A file is written anew only when nobody can read by it what was not meant for him:
 //
-//   - It has been renamed, to a name of its own under .tmp.
+//   - It has been renamed, to a name of its own under .tmp, which changes its ctime. (To
+//     exchange names does not on XFS.)
 //   - That is durable: a syncfs has succeeded that began later. After a loss of
 //     power, too, no name leads to it by which something else was stored.
 //   - Nobody has it open, in whichever process: the system grants a lease to write
 //     it (fcntl(2), F_SETLEASE). And it has one name, so that nobody has made a link
-//     to keep it (cp -l).
-//   - Who has looked up its old name before, and opens it after, sees that it has
-//     that name no more ([beneath.read]).
+//     to keep it (cp -l); and owner and mode of a new one.
+//   - A guardian that has looked up its old name before, and opens it after, sees that
+//     it has that name no more ([beneath.read]).
 //
 // Directories are not used again: who has one open, to remove the files in it, would
 // remove what is there later.
@@ -69,11 +70,10 @@ func newSpares(whole *whole, remove func(name string)) *spares {
 	return &spares{whole: whole, remove: remove, rest: spareRest}
 }
 
-// keep keeps what was just renamed, no longer than rest. Where there is no place,
-// another one goes.
-func (s *spares) keep(name string) {
-	one := spare{name, s.whole.now(), time.Now()}
-	if over, ok := s.add(one); ok {
+// keep keeps what has been renamed since named, no longer than rest. Where there is no
+// place, another one goes.
+func (s *spares) keep(name string, named moment) {
+	if over, ok := s.add(spare{name, named, time.Now()}); ok {
 		s.remove(over.name)
 	}
 }
@@ -142,20 +142,18 @@ func (s *spares) take() (name string, ok bool) {
 	return name, true
 }
 
-// keepFile keeps a file that has a name in .tmp, or removes it.
-func (w *writer) keepFile(temp string) {
-	if w.canSpare(temp) {
-		w.spares.keep(temp)
-	} else {
-		w.discard(temp)
-	}
-}
+// canReuse reports whether spares can be used at all.
+func (w *writer) canReuse() bool { return w.whole.can() && !w.tree.walks }
 
-// setAside makes a spare of a file, if it can.
-func (w *writer) setAside(key string) {
-	if aside := spareName(); w.canSpare(key) && w.tree.rename(key, aside) == nil {
-		w.spares.keep(aside)
+// setAside makes a spare of a file, if it can, and reports whether it did. Since begin
+// returned failures it has lost the name by which it was stored, or will here.
+func (w *writer) setAside(name string, failures int64) bool {
+	aside := spareName()
+	if !w.canSpare(name) || w.tree.rename(name, aside) != nil {
+		return false
 	}
+	w.spares.keep(aside, w.whole.now(failures))
+	return true
 }
 
 func (w *writer) canSpare(name string) bool {

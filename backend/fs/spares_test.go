@@ -4,6 +4,7 @@ package fs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -85,7 +86,7 @@ func number(t *testing.T, file string) uint64 {
 }
 
 // What the second push drops the fourth writes over: it is durable by the third that
-// it has another name.
+// it has another name. What it puts another in place of the third does.
 func TestSparesAreWrittenAnew(t *testing.T) {
 	p := pushInto(t, open(t, t.TempDir()))
 	p.push()
@@ -95,16 +96,17 @@ func TestSparesAreWrittenAnew(t *testing.T) {
 		t.Fatal("the second wrote over what was stored")
 	}
 	p.push()
-	if got := number(t, p.file(3, "x")); got == first {
+	switch number(t, p.file(3, "x")) {
+	case first:
 		t.Fatal("the third wrote over what might have its old name yet after a loss of power")
+	case firstName:
+	default:
+		t.Error("the third has not written over what the second has put another name in place of")
 	}
 	p.size = 10 // shorter than what was there
 	p.push()
 	if number(t, p.file(4, "x")) != first {
 		t.Error("the fourth has not written over what the second has dropped")
-	}
-	if got := number(t, filepath.Join(p.f.dir, "a/name")); got != firstName {
-		t.Error("nor over the name's bytes")
 	}
 	p.size = 1000
 	for range 5 {
@@ -117,18 +119,72 @@ func TestSparesAreWrittenAnew(t *testing.T) {
 func TestSweepSparesWhatIsUsed(t *testing.T) {
 	f := open(t, t.TempDir())
 	p := pushInto(t, f)
+	name := filepath.Join(f.dir, "a/name")
 	p.push()
-	firstName := number(t, filepath.Join(f.dir, "a/name"))
 	p.push()
+	second := number(t, name)
 	p.push()
 	f.writer.whole.syncfs = func(*os.File) error { return sweepTemporary(f.root) }
 	p.push()
-	if number(t, filepath.Join(f.dir, "a/name")) != firstName {
-		t.Error("the fourth has not written over what the second has replaced")
+	if number(t, name) != second {
+		t.Error("the fourth has not written over what the third has replaced")
 	}
 	for range 3 {
 		p.push()
 	}
+}
+
+// What was replaced is renamed, to be told from what has the name: on XFS it is not
+// changed by an exchange of names.
+func TestReplacedIsRenamed(t *testing.T) {
+	f := open(t, t.TempDir())
+	p := pushInto(t, f)
+	p.push()
+	first := number(t, filepath.Join(f.dir, "a/name"))
+	p.push()
+	found := false
+	for _, name := range temporaries(t, f.dir) {
+		if !isSpare(name) {
+			t.Errorf("%s was not renamed", name)
+		}
+		found = found || number(t, filepath.Join(f.dir, tempDir, name)) == first
+	}
+	if !found {
+		t.Error("what was replaced is no spare")
+	}
+}
+
+// It is kept, or removed, also where the call ends before the push does.
+func TestReplacedIsNotLeft(t *testing.T) {
+	f := open(t, t.TempDir())
+	p := pushInto(t, f)
+	p.push()
+	ctx, cancel := context.WithCancel(t.Context())
+	f.writer.tree.here = endsWith{f.writer.tree.here, func() {
+		if got, err := os.ReadFile(filepath.Join(f.dir, "a/name")); err == nil && string(got) == "2" {
+			cancel() // in the exchange
+		}
+	}}
+	if _, err := f.Apply(ctx, aBatch("2", p.rev, "a/1/x", "a/1/y")); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Apply = %v", err)
+	}
+	f.writer.spares.end()
+	for deadline := time.Now().Add(10 * time.Second); len(temporaries(t, f.dir)) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("left in .tmp: %q", temporaries(t, f.dir))
+		}
+	}
+}
+
+// endsWith calls ended after each use of a connection.
+type endsWith struct {
+	syscall.RawConn
+	ended func()
+}
+
+func (e endsWith) Control(use func(fd uintptr)) error {
+	defer e.ended()
+	return e.RawConn.Control(use)
 }
 
 // A spare does for an object in directories that are not there yet, too.
@@ -281,6 +337,52 @@ func TestSpareOfBeforeAFailureIsNeverUsed(t *testing.T) {
 	}
 }
 
+// Nor is the one that was replaced, where a syncfs since then failed.
+func TestReplacedBeforeAFailureIsNeverUsed(t *testing.T) {
+	fail := func(*os.File) error { return syscall.EIO }
+	for name, failing := range map[string]func(f *FS){
+		"its own": func(f *FS) {
+			calls := 0
+			f.writer.whole.syncfs = func(root *os.File) error {
+				if calls++; calls == 2 {
+					return fail(root)
+				}
+				return nil
+			}
+		},
+		"another's, before it was set aside": func(f *FS) {
+			whole, here, done := f.writer.whole, f.tree.here, false
+			f.tree.here = endsWith{here, func() {
+				if !done && bytes.HasPrefix(contentAt(t, filepath.Join(f.dir, "a/name")), []byte("2")) {
+					done = true
+					whole.syncfs = fail
+					_ = whole.run()
+					whole.syncfs = synced
+				}
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pushInto(t, open(t, t.TempDir()))
+			name := filepath.Join(p.f.dir, "a/name")
+			p.push()
+			first := number(t, name)
+			failing(p.f)
+			p.push()
+			p.f.writer.whole.syncfs = synced
+			for range 4 {
+				p.f.writer.whole.pause.Store(new(time.Time))
+				p.push()
+				for _, file := range []string{p.file(p.n, "x"), p.file(p.n, "y"), name} {
+					if number(t, file) == first {
+						t.Fatalf("push %d has used it for %s", p.n, file)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestWhatIsNoSpare(t *testing.T) {
 	for name, test := range map[string]struct {
 		size  int
@@ -366,7 +468,7 @@ func TestSparesAreBounded(t *testing.T) {
 	removed := 0
 	s := newSpares(newWhole(nil), func(string) { removed++ })
 	for i := range maxSpares + 10 {
-		s.keep(fmt.Sprint(i))
+		s.keep(fmt.Sprint(i), s.whole.now(0))
 	}
 	if len(s.kept) != maxSpares || removed != 10 || s.kept[0].name != "10" {
 		t.Errorf("%d are kept from %s on, %d removed", len(s.kept), s.kept[0].name, removed)
@@ -420,7 +522,7 @@ func TestReadersOfSparesSeeNothingElse(t *testing.T) {
 	together(f)
 	f.writer.whole.syncfs = synced
 	walking := open(t, dir)
-	walking.tree.walks.Store(true)
+	walking.tree.walks = true
 	const slots, writers = 3, 6
 	var over atomic.Bool
 	var done, read atomic.Int64
@@ -527,5 +629,49 @@ func TestChangedSince(t *testing.T) {
 	defer file.Close()
 	if d := file.(descriptor); !d.changedSince(before) || d.changedSince(time.Now().Add(clockSlack)) {
 		t.Errorf("it was changed at %v", d.stat.Ctim)
+	}
+}
+
+// A clock that is set back makes what was changed look old.
+func TestSetBack(t *testing.T) {
+	if setBackSince(time.Now()) {
+		t.Error("nobody set it back")
+	}
+	for wall, want := range map[time.Duration]bool{time.Second: false, 0: true, -time.Hour: true, time.Hour: false} {
+		if got := setBack(time.Second, wall); got != want {
+			t.Errorf("a second in which the clock went on by %v: %t", wall, got)
+		}
+	}
+}
+
+// A file that others may read, or somebody else owns, is not made one of ours.
+func TestModeIsNotTaken(t *testing.T) {
+	p := pushInto(t, open(t, t.TempDir()))
+	p.push()
+	must(t, os.Chmod(p.file(1, "x"), 0o644))
+	must(t, os.Chmod(filepath.Join(p.f.dir, "a/name"), 0o644))
+	for range 4 {
+		p.push()
+		for _, file := range []string{p.file(p.n, "x"), p.file(p.n, "y"), filepath.Join(p.f.dir, "a/name")} {
+			if info, err := os.Stat(file); p.n > 2 && (err != nil || info.Mode() != fileMode) {
+				t.Errorf("push %d: %s has mode %v, %v", p.n, file, info.Mode(), err)
+			}
+		}
+	}
+}
+
+// A lease is waited for, and changes nothing for good.
+func TestLeased(t *testing.T) {
+	f := open(t, t.TempDir())
+	put(t, f, "a/x")
+	file, err := os.OpenFile(filepath.Join(f.dir, "a/x"), os.O_WRONLY, 0)
+	must(t, err)
+	defer file.Close()
+	fd, ended := int(file.Fd()), make(chan struct{})
+	must(t, lease(fd, unix.F_WRLCK))
+	time.AfterFunc(10*time.Millisecond, func() { defer close(ended); _ = lease(fd, unix.F_UNLCK) })
+	defer func() { <-ended }()
+	if !holds(t, f, "a/x") || f.tree.walks {
+		t.Errorf("it is not found, or paths are looked up in another way since: %t", f.tree.walks)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -17,22 +16,29 @@ import (
 type tree struct {
 	root  *os.Root
 	here  syscall.RawConn // root, open
-	walks atomic.Bool     // the system does not
+	walks bool            // the system does not
+}
+
+// newTree takes root both as it is and open.
+func newTree(root *os.Root, opened *os.File) (*tree, error) {
+	here, err := opened.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{root: root, here: here}
+	err = here.Control(func(fd uintptr) { t.walks = !beneath(fd).works() })
+	return t, err
 }
 
 // either runs direct, with root open, or walking where that cannot be had.
-func (t *tree) either(direct func(beneath) error, walking func() error) error {
-	if !t.walks.Load() {
-		var err error
-		if errClosed := t.here.Control(func(fd uintptr) { err = direct(beneath(fd)) }); errClosed != nil {
-			return errClosed
-		}
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return err
-		}
-		t.walks.Store(true)
+func (t *tree) either(direct func(beneath) error, walking func() error) (err error) {
+	if t.walks {
+		return walking()
 	}
-	return walking()
+	if errClosed := t.here.Control(func(fd uintptr) { err = direct(beneath(fd)) }); errClosed != nil {
+		return errClosed
+	}
+	return err
 }
 
 // open opens a file for reading that has this name once it is open: see [spares].

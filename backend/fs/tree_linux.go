@@ -10,13 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clockSlack is far above what the times of files lag behind the clock.
-const clockSlack = time.Second
+const (
+	// clockSlack is what the times of files may lag behind the clock: on ext4 with
+	// inodes of 128 bytes by a second and a tick.
+	clockSlack = 2 * time.Second
+	// leaseTries, a millisecond apart, bound how long a lease on a file is waited for.
+	leaseTries = 100
+)
 
 // beneath is an open directory. All that is named is looked up beneath it, by the
-// system in one step; errors.ErrUnsupported: before Linux 5.6, and in sandboxes that
-// do not know openat2(2), which some answer with EPERM.
+// system in one step.
 type beneath int
+
+// works reports whether the system does: not before Linux 5.6, nor in sandboxes that do
+// not know openat2(2).
+func (b beneath) works() bool {
+	fd, err := b.open(".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return err == nil
+}
 
 func (b beneath) open(name string, flags int, mode uint64) (int, error) {
 	how := unix.OpenHow{
@@ -24,14 +38,16 @@ func (b beneath) open(name string, flags int, mode uint64) (int, error) {
 		Mode:    mode,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	}
+	leased := 0
 	for {
 		fd, err := unix.Openat2(int(b), name, &how)
 		switch {
 		case err == nil:
 			return fd, nil
 		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM), errors.Is(err, unix.EAGAIN):
-			return -1, errors.ErrUnsupported
+		case errors.Is(err, unix.EAGAIN) && leased < leaseTries: // with O_NONBLOCK
+			leased++
+			time.Sleep(time.Millisecond)
 		default:
 			return -1, failed("openat2", name, err)
 		}
@@ -66,7 +82,7 @@ func (b beneath) read(name string) (source, error) {
 		file := descriptor{fd: fd}
 		named := false
 		if err = failed("fstat", name, unix.Fstat(fd, &file.stat)); err == nil {
-			if named = !file.changedSince(began.Add(-clockSlack)); !named {
+			if named = !file.changedSince(began.Add(-clockSlack)) && !setBackSince(began); !named {
 				named, err = b.isNamed(&file.stat, name)
 			}
 		}
@@ -81,8 +97,18 @@ func (b beneath) read(name string) (source, error) {
 	return nil, failed("openat2", name, unix.ESTALE)
 }
 
+// setBackSince reports whether the clock was set back: what was changed since may look
+// older.
+func setBackSince(then time.Time) bool {
+	now := time.Now()
+	return setBack(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}
+
+// setBack compares what went by with what the clock says went by.
+func setBack(monotonic, wall time.Duration) bool { return monotonic-wall > clockSlack/4 }
+
 // isNamed reports whether a file has a name now. It need not be asked of one that was
-// not changed since the name was looked up: then it was no spare meanwhile.
+// not changed since the name was looked up: then it was not renamed meanwhile.
 func (b beneath) isNamed(file *unix.Stat_t, name string) (bool, error) {
 	var found unix.Stat_t
 	if err := unix.Fstatat(int(b), name, &found, 0); err != nil {
@@ -94,18 +120,19 @@ func (b beneath) isNamed(file *unix.Stat_t, name string) (bool, error) {
 	return found.Ino == file.Ino && found.Dev == file.Dev, nil
 }
 
-// overwrite opens a file to be written anew if nobody has it open, and will not find it
-// by another name, and returns its size in bytes.
+// overwrite opens a file to be written anew if nobody has it open, will find it by
+// another name, or may do with it what he may not with a new one, and returns its size in
+// bytes.
 func (b beneath) overwrite(name, called string) (file *os.File, size int64, err error) {
-	fd, err := b.open(name, unix.O_WRONLY|unix.O_NOFOLLOW, 0)
+	fd, err := b.open(name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	file = os.NewFile(uintptr(fd), called)
 	var stat unix.Stat_t
 	err = errors.Join(lease(fd, unix.F_WRLCK), lease(fd, unix.F_UNLCK), unix.Fstat(fd, &stat))
-	if err == nil && stat.Nlink != 1 {
-		err = unix.EMLINK
+	if err == nil && (stat.Nlink != 1 || stat.Mode != unix.S_IFREG|fileMode || int(stat.Uid) != os.Geteuid()) {
+		err = unix.EPERM
 	}
 	if err != nil {
 		return nil, 0, errors.Join(failed("overwriting", name, err), file.Close())

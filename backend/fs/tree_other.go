@@ -10,6 +10,8 @@ import (
 // beneath stands for a system that looks no path up in one step.
 type beneath int
 
+func (beneath) works() bool { return false }
+
 func (beneath) read(string) (source, error)             { return nil, errors.ErrUnsupported }
 func (beneath) create(string, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 func (beneath) mkdir(string) error                      { return errors.ErrUnsupported }

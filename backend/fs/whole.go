@@ -39,13 +39,14 @@ type whole struct {
 	begun, done atomic.Int64
 }
 
-// moment is a time between two calls of syncfs.
+// moment is a time between two calls of syncfs, and what begin returned at one before.
 type moment struct{ begun, failures int64 }
 
-func (w *whole) now() moment { return moment{w.begun.Load(), w.failures.Load()} }
+func (w *whole) now(failures int64) moment { return moment{w.begun.Load(), failures} }
 
 // syncedSince reports whether a syncfs that began after a moment has succeeded, and none
-// has failed: what could not be written is told of once, and may be forgotten then.
+// has failed since begin: what could not be written is told of once, and may be forgotten
+// then.
 func (w *whole) syncedSince(then moment) bool {
 	return w.done.Load() > then.begun && w.failures.Load() == then.failures
 }
