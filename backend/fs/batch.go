@@ -84,7 +84,7 @@ func (f *FS) apply(ctx context.Context, batch backend.Batch) error {
 		if err != nil || now != batch.Rev {
 			return conflictOr(err)
 		}
-		if now.IsZero() || now.IsAny() {
+		if now.IsZero() || now.IsAny() { // a directory may be there, with what is in it
 			return f.writer.rename(ctx, temp, key)
 		}
 		exchanged, err = f.writer.replace(ctx, temp, key)

@@ -14,8 +14,8 @@ const maxSettled = 256
 // finding them there does not prove: who made them may have died before the
 // fsync. It holds them open, because a removed directory's number is given to
 // the next one made only when nobody has it open: the same number is then the
-// same directory, whatever other processes remove and make under its path.
-// Those used longest ago make room.
+// same directory, whatever other processes remove and make under its path. Those
+// used longest ago make room.
 type settled struct {
 	mu   sync.Mutex
 	held *simplelru.LRU[string, *os.File]
